@@ -1,0 +1,1 @@
+"""Charge in liquid argon: from energy deposits to the signals of wires and pixels."""

@@ -1,0 +1,230 @@
+"""From energy deposits to clouds of electrons at the anode.
+
+A step is a line, not a point: `DepositLayout` cuts long steps into pieces and merges consecutive
+short ones, on the host, once; recombination happens before, on the steps as given. A merged cloud
+keeps the charge, the mean and the second moments of its pieces, so the error is of third order in
+its length over the size of the cloud and the response.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from dptoolkit.charge.drift import AbstractDrift, Diffusion
+from dptoolkit.charge.field import AbstractField
+from dptoolkit.events import Electrons, Segments, bucket
+from dptoolkit.geometry import Volumes
+
+
+class DepositLayout(eqx.Module):
+    """Which part of which segment goes into which cloud; fixed while gradients are taken."""
+
+    segment: Int[np.ndarray, " p"]
+    low: Float[np.ndarray, " p"]
+    high: Float[np.ndarray, " p"]
+    """The piece is the part [low, high] of its segment; empty for padding."""
+    cloud: Int[np.ndarray, " p"]
+    piece_volume: Int[np.ndarray, " p"]
+    volume: Int[np.ndarray, " d"]
+    event: Int[np.ndarray, " d"]
+    dedx_group: Int[np.ndarray, " s"]
+    """Segments with one number share one dE/dx."""
+    n_outside: int = eqx.field(static=True, default=0)
+
+
+def deposit_layout(
+    segments: Segments, volumes: Volumes, *, step: float, dedx_length: float
+) -> DepositLayout:
+    """Cut and merge concrete `segments` into clouds about `step` [cm] long.
+
+    `dedx_length` [cm] is the length over which dE/dx is averaged before recombination; 0 takes
+    every step as it is.
+    """
+    start, end = np.asarray(segments.start, float), np.asarray(segments.end, float)
+    valid = np.asarray(segments.valid)
+    event, track = np.asarray(segments.event), np.asarray(segments.track)
+    length = np.linalg.norm(end - start, axis=1)
+
+    counts = np.where(valid, np.maximum(1, np.ceil(length / step - 1e-6)), 0).astype(int)
+    segment = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(segment)) - np.repeat(np.cumsum(counts) - counts, counts)
+    low, high = number / counts[segment], (number + 1) / counts[segment]
+    middle = start[segment] + ((low + high) / 2)[:, None] * (end - start)[segment]
+    volume = volumes.locate(middle)
+
+    inside = volume >= 0
+    segment, low, high, middle, volume = (a[inside] for a in (segment, low, high, middle, volume))
+    keys = (event[segment], track[segment], volume)
+    cloud = _runs(keys, middle, length[segment] * (high - low), step)
+    n_clouds = int(cloud[-1]) + 1 if len(cloud) else 0
+    first = np.searchsorted(cloud, np.arange(n_clouds))
+
+    size, n_pieces = bucket(n_clouds), bucket(len(cloud))
+    dedx_group = _runs((event, track), (start + end) / 2, length, dedx_length)
+    return DepositLayout(
+        segment=_padded(segment, n_pieces),
+        low=_padded(low, n_pieces),
+        high=_padded(high, n_pieces),
+        cloud=_padded(cloud, n_pieces, fill=size - 1),
+        piece_volume=_padded(volume, n_pieces),
+        volume=_padded(volume[first], size),
+        event=_padded(event[segment[first]], size),
+        dedx_group=dedx_group.astype(np.int32),
+        n_outside=0,
+    )
+
+
+def _runs(
+    keys: tuple[np.ndarray, ...], middle: np.ndarray, length: np.ndarray, step: float
+) -> np.ndarray:
+    """Numbers of groups of consecutive pieces with equal keys, close together, `step` long in all."""
+    if len(middle) == 0:
+        return np.zeros(0, int)
+    if step <= 0:
+        return np.arange(len(middle))
+    gap = np.linalg.norm(np.diff(middle, axis=0), axis=1)
+    breaks = gap > step + (length[1:] + length[:-1]) / 2
+    for key in keys:
+        breaks |= np.diff(key) != 0
+    run = np.concatenate([[0], np.cumsum(breaks)])
+    along = np.cumsum(length) - length / 2
+    run_start = (np.cumsum(length) - length)[np.searchsorted(run, np.arange(run[-1] + 1))]
+    cell = np.floor((along - run_start[run]) / step * (1 + 1e-9)).astype(int)
+    changes = (np.diff(run) != 0) | (np.diff(cell) != 0)
+    return np.concatenate([[0], np.cumsum(changes)])
+
+
+def _padded(array: np.ndarray, size: int, fill: float = 0) -> np.ndarray:
+    out = np.full(size, fill, dtype=np.float32 if array.dtype.kind == "f" else np.int32)
+    out[: len(array)] = array
+    return out
+
+
+def averaged_dedx(segments: Segments, layout: DepositLayout) -> Float[Array, " s"]:
+    """dE/dx of every segment [MeV/cm], averaged over its group."""
+    group = layout.dedx_group
+    add = partial(jax.ops.segment_sum, segment_ids=group, num_segments=len(group))
+    de = jnp.where(segments.valid, segments.de, 0.0)
+    dx = jnp.where(segments.valid, segments.dx, 0.0)
+    total, path = add(de)[group], add(dx)[group]
+    point = total / jnp.maximum(_stopping_length(total), 1e-9)
+    return jnp.where(path > 0, total / jnp.where(path > 0, path, 1.0), point)
+
+
+def _stopping_length(de: Float[Array, " s"]) -> Float[Array, " s"]:
+    from dptoolkit.events import deposit_length
+
+    return deposit_length(de)
+
+
+def drift_to_anode(
+    segments: Segments,
+    freed: Float[Array, " s"],
+    layout: DepositLayout,
+    volumes: Volumes,
+    field: AbstractField,
+    drift: AbstractDrift,
+    diffusion: Diffusion,
+) -> Electrons:
+    """Clouds at the anode from the electrons `freed` on every segment."""
+    index = layout.segment
+    low, high = (jnp.asarray(f, segments.start.dtype) for f in (layout.low, layout.high))
+    charge = freed[index] * (high - low)
+    step = (segments.end - segments.start)[index]
+    points = segments.start[index] + ((low + high) / 2)[:, None] * step
+    points = points + field.displacement(points, layout.piece_volume, volumes)
+    across, up, distance = volumes.to_local(points, layout.piece_volume)
+    half = (high - low)[:, None] * step
+    d_across, d_up, d_distance = (
+        jnp.sum(half * jnp.asarray(axis, half.dtype)[layout.piece_volume], axis=1)
+        for axis in (volumes.across, volumes.up, -volumes.drift)
+    )
+    speed = drift.speed(field.nominal())
+    drift_time = jnp.maximum(distance, 0.0) / speed
+    arrived = charge * drift.surviving(drift_time)
+    time = segments.t0[index] + distance / speed
+
+    merge = _Merger(arrived, layout)
+    mean_across, mean_up = merge.mean(across), merge.mean(up)
+    mean_time, mean_drift = merge.mean(time), merge.mean(drift_time)
+    spread = 2 * diffusion.transverse * mean_drift
+    return Electrons(
+        n=merge.total,
+        across=mean_across,
+        up=mean_up,
+        time=mean_time,
+        var_across=spread + merge.moment(across, mean_across, d_across),
+        var_up=spread + merge.moment(up, mean_up, d_up),
+        cov_across_up=merge.cross_moment(
+            (across, mean_across, d_across), (up, mean_up, d_up)
+        ),
+        var_time=2 * diffusion.longitudinal * mean_drift / speed**2
+        + merge.moment(time, mean_time, d_distance / speed),
+        event=jnp.asarray(layout.event),
+        volume=jnp.asarray(layout.volume),
+    )
+
+
+class _Merger:
+    """Charge-weighted moments over the pieces of each cloud."""
+
+    def __init__(self, weight: Float[Array, " p"], layout: DepositLayout):
+        self.cloud = layout.cloud
+        self.size = len(layout.volume)
+        self.weight = weight
+        self.total = self._sum(weight)
+        self.scale = jnp.where(self.total > 0, self.total, 1.0)
+
+    def _sum(self, values: Float[Array, " p"]) -> Float[Array, " d"]:
+        return jax.ops.segment_sum(values, self.cloud, self.size, indices_are_sorted=True)
+
+    def mean(self, values: Float[Array, " p"]) -> Float[Array, " d"]:
+        # moments about the first piece keep float32 exact far from the origin
+        origin = jax.lax.stop_gradient(
+            jax.ops.segment_max(values, self.cloud, self.size, indices_are_sorted=True)
+        )
+        origin = jnp.where(jnp.isfinite(origin), origin, 0.0)
+        return origin + self._sum(self.weight * (values - origin[self.cloud])) / self.scale
+
+    def moment(
+        self, values: Float[Array, " p"], mean: Float[Array, " d"], extent: Float[Array, " p"]
+    ) -> Float[Array, " d"]:
+        return self.cross_moment((values, mean, extent), (values, mean, extent))
+
+    def cross_moment(self, first, second) -> Float[Array, " d"]:
+        (a, mean_a, extent_a), (b, mean_b, extent_b) = first, second
+        product = (a - mean_a[self.cloud]) * (b - mean_b[self.cloud]) + extent_a * extent_b / 12
+        return self._sum(self.weight * product) / self.scale
+
+
+def fluctuate(electrons: Electrons, survival: Float[Array, ""], key: Array) -> Electrons:
+    """A sample of the clouds: binomial counts (as a Gaussian) and centroids that jitter by sigma / sqrt(n).
+
+    What the jitter adds to the variance is taken off the cloud, so the mean over samples is the
+    expectation exactly. `survival` is the probability of one ionisation electron to arrive.
+    """
+    keys = jax.random.split(key, 4)
+    shape = electrons.n.shape
+    unit = [jax.random.normal(k, shape, electrons.n.dtype) for k in keys]
+    count = jnp.maximum(electrons.n, 1.0)
+    n = electrons.n + jnp.sqrt(jnp.maximum(electrons.n * (1 - survival), 0.0)) * unit[0]
+    sigma_a = jnp.sqrt(jnp.maximum(electrons.var_across, 1e-12))
+    along = electrons.cov_across_up / sigma_a
+    rest = jnp.sqrt(jnp.maximum(electrons.var_up - along**2, 0.0))
+    shrink = 1 - 1 / count
+    return Electrons(
+        n=n,
+        across=electrons.across + sigma_a * unit[1] / jnp.sqrt(count),
+        up=electrons.up + (along * unit[1] + rest * unit[2]) / jnp.sqrt(count),
+        time=electrons.time + jnp.sqrt(jnp.maximum(electrons.var_time, 0.0) / count) * unit[3],
+        var_across=electrons.var_across * shrink,
+        var_up=electrons.var_up * shrink,
+        cov_across_up=electrons.cov_across_up * shrink,
+        var_time=electrons.var_time * shrink,
+        event=electrons.event,
+        volume=electrons.volume,
+    )

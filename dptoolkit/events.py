@@ -1,0 +1,197 @@
+"""What travels through the simulation: padded pytrees of arrays with a `valid` flag.
+
+Padding and order never change a result. Arrays of one object share their first axis.
+"""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+PerSegment = Float[Array, " n"]
+
+
+class Segments(eqx.Module):
+    """Energy deposits along straight steps of charged particles.
+
+    Units: cm, MeV, MeV/cm, us. `event` is an index 0, 1, ... into `event_numbers` of the file.
+    """
+
+    start: Float[Array, "n 3"]
+    end: Float[Array, "n 3"]
+    de: PerSegment
+    dx: PerSegment
+    """Path length of the step [cm]; 0 marks a deposit at a point."""
+    t0: PerSegment
+    event: Int[Array, " n"]
+    track: Int[Array, " n"]
+    pdg: Int[Array, " n"]
+    valid: Bool[Array, " n"]
+
+    @property
+    def dedx(self) -> PerSegment:
+        """Energy loss per length [MeV/cm]; see `deposit_length` for deposits at a point."""
+        return self.de / jnp.where(self.dx > 0, self.dx, deposit_length(self.de))
+
+    @property
+    def direction(self) -> Float[Array, "n 3"]:
+        """Unit vector of the step; zero for a deposit at a point."""
+        step = self.end - self.start
+        square = jnp.sum(step**2, axis=-1, keepdims=True)
+        return jnp.where(square > 0, step / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+    def __len__(self) -> int:
+        return self.de.shape[0]
+
+
+class Electrons(eqx.Module):
+    """Clouds of ionisation electrons as they reach the anode, in the frame of their drift volume.
+
+    `across` and `up` [cm] are measured in the anode plane from the centre of the volume's face;
+    `time` [us] is the arrival at the reference plane of the anode (where the active volume ends).
+    """
+
+    n: Float[Array, " n"]
+    across: Float[Array, " n"]
+    up: Float[Array, " n"]
+    time: Float[Array, " n"]
+    var_across: Float[Array, " n"]
+    var_up: Float[Array, " n"]
+    cov_across_up: Float[Array, " n"]
+    """Covariance of the cloud in the anode plane [cm2]."""
+    var_time: Float[Array, " n"]
+    """Variance of the arrival time [us2]."""
+    event: Int[Array, " n"]
+    volume: Int[Array, " n"]
+
+
+class Waveforms(eqx.Module):
+    """Occupied blocks of a wire plane's read-out: `wires_per_block` x `ticks_per_block` samples each.
+
+    A block lies on the grid of its plane; what is in no block is pedestal (and noise) only.
+    """
+
+    samples: Float[Array, "b w t"]
+    event: Int[Array, " b"]
+    group: Int[Array, " b"]
+    """Drift volume, or anode assembly where wires are wrapped around it."""
+    channel: Int[Array, " b"]
+    """Channel of the block's first row within its plane and group."""
+    tick: Int[Array, " b"]
+    """Tick of the block's first column."""
+    valid: Bool[Array, " b"]
+    n_channels: int = eqx.field(static=True)
+    tick_period: float = eqx.field(static=True)
+    """[us]"""
+    unit: str = eqx.field(static=True)
+
+    def mask(self) -> Bool[Array, "b w t"]:
+        """True for samples that exist: valid blocks, channels on the plane."""
+        rows = self.channel[:, None] + jnp.arange(self.samples.shape[1])
+        on_plane = (rows >= 0) & (rows < self.n_channels) & self.valid[:, None]
+        return jnp.broadcast_to(on_plane[:, :, None], self.samples.shape)
+
+
+class Hits(eqx.Module):
+    """Self-triggered pixel hits: a row a pixel, a column a hit of that pixel.
+
+    An expectation holds the hit's probability and its charge and time given that it happens; a
+    sample holds probabilities 0 or 1 and digitised values.
+    """
+
+    charge: Float[Array, "p h"]
+    """[electrons]"""
+    time: Float[Array, "p h"]
+    """[us]"""
+    probability: Float[Array, "p h"]
+    total: Float[Array, " p"]
+    """Charge collected by the pixel before the threshold [electrons]."""
+    event: Int[Array, " p"]
+    volume: Int[Array, " p"]
+    column: Int[Array, " p"]
+    row: Int[Array, " p"]
+    valid: Bool[Array, " p"]
+
+
+def deposit_length(de: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Length over which a deposit at a point is taken to have lost its energy [cm].
+
+    A step without length is a low-energy electron that stops where it is made: its practical range
+    R = 0.412 T^(1.265 - 0.0954 ln T) g/cm2, T in MeV (Katz and Penfold, Rev. Mod. Phys. 24 (1952)
+    28), in argon of 1.396 g/cm3.
+    """
+    energy = jnp.clip(de, 1e-3, 2.5)
+    return 0.412 * energy ** (1.265 - 0.0954 * jnp.log(energy)) / 1.396
+
+
+def segments_from_arrays(
+    start: np.ndarray,
+    end: np.ndarray,
+    de: np.ndarray,
+    *,
+    dx: np.ndarray | None = None,
+    t0: np.ndarray | float = 0.0,
+    event: np.ndarray | int = 0,
+    track: np.ndarray | int = 0,
+    pdg: np.ndarray | int = 13,
+) -> Segments:
+    """Segments from plain arrays; `dx` defaults to the distance from start to end."""
+    start, end = np.atleast_2d(np.asarray(start, float)), np.atleast_2d(np.asarray(end, float))
+    n = len(start)
+    if start.shape != (n, 3) or end.shape != (n, 3):
+        raise ValueError(f"start and end: expected shape (n, 3), got {start.shape} and {end.shape}")
+    length = np.linalg.norm(end - start, axis=1) if dx is None else dx
+    ints = {"event": event, "track": track, "pdg": pdg}
+    real = jnp.result_type(float)
+    return Segments(
+        start=jnp.asarray(start, real),
+        end=jnp.asarray(end, real),
+        de=jnp.asarray(np.broadcast_to(de, n), real),
+        dx=jnp.asarray(np.broadcast_to(length, n), real),
+        t0=jnp.asarray(np.broadcast_to(t0, n), real),
+        valid=jnp.ones(n, bool),
+        **{name: jnp.asarray(np.broadcast_to(value, n), jnp.int32) for name, value in ints.items()},
+    )
+
+
+def pad(segments: Segments, n: int) -> Segments:
+    """`segments` with invalid ones appended up to `n`; they carry no energy."""
+    extra = n - len(segments)
+    if extra < 0:
+        raise ValueError(f"cannot pad {len(segments)} segments to {n}")
+    grown = {
+        field.name: _pad(getattr(segments, field.name), extra) for field in dataclasses.fields(segments)
+    }
+    return Segments(**grown)
+
+
+def take(segments: Segments, index: Any) -> Segments:
+    """The segments selected by `index` (a mask or positions)."""
+    index = np.asarray(index)
+    return Segments(
+        **{field.name: getattr(segments, field.name)[index] for field in dataclasses.fields(segments)}
+    )
+
+
+def shift(segments: Segments, by: Float[Array, " 3"]) -> Segments:
+    """The segments moved by `by` [cm]."""
+    return eqx.tree_at(lambda s: (s.start, s.end), segments, (segments.start + by, segments.end + by))
+
+
+def bucket(n: int, smallest: int = 64) -> int:
+    """The padded size for `n` items: powers of two and three halves of them, so few shapes compile."""
+    size = smallest
+    while size < n:
+        if size * 3 // 2 >= n:
+            return size * 3 // 2
+        size *= 2
+    return size
+
+
+def _pad(array: Array, extra: int) -> Array:
+    return jnp.pad(array, [(0, extra)] + [(0, 0)] * (array.ndim - 1))
+
+

@@ -1,0 +1,119 @@
+"""Drift volumes: boxes of liquid argon with a cathode on one face and an anode on the opposite one.
+
+Every volume has its own frame: `drift` is the distance to the anode, `across` and `up` are
+coordinates in the anode plane, measured from its centre. `across` = drift direction x up, so two
+volumes that face each other are turned, not mirrored, and their wire angles change sign as built.
+"""
+
+from typing import Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+_AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+
+class Volumes(eqx.Module):
+    """Drift volumes of a detector, one row each [cm]."""
+
+    low: Float[np.ndarray, "v 3"]
+    high: Float[np.ndarray, "v 3"]
+    anode: Float[np.ndarray, "v 3"]
+    """Centre of the anode face."""
+    drift: Float[np.ndarray, "v 3"]
+    """Unit vector along the drift of electrons."""
+    across: Float[np.ndarray, "v 3"]
+    up: Float[np.ndarray, "v 3"]
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    @classmethod
+    def from_boxes(
+        cls,
+        centers: np.ndarray,
+        size: np.ndarray,
+        drift: list[str],
+        *,
+        up: str = "+y",
+        names: list[str] | None = None,
+    ) -> Self:
+        """Boxes of one `size` at `centers`; `drift` names the axis of each ("-x", "+x")."""
+        centers = np.atleast_2d(np.asarray(centers, float))
+        directions = np.array([axis_vector(axis) for axis in drift])
+        vertical = axis_vector(up)
+        if centers.shape[1] != 3 or len(directions) != len(centers):
+            raise ValueError(f"volumes: {len(centers)} centers need as many drift directions, got {len(drift)}")
+        if any(abs(direction @ vertical) > 1e-9 for direction in directions):
+            raise ValueError(f"volumes: drift {drift} must be perpendicular to up {up!r}")
+        half = np.asarray(size, float) / 2
+        if half.shape != (3,) or (half <= 0).any():
+            raise ValueError(f"volumes: size must be three positive lengths, got {size}")
+        return cls(
+            low=centers - half,
+            high=centers + half,
+            anode=centers + directions * half,
+            drift=directions,
+            across=np.cross(directions, vertical),
+            up=np.broadcast_to(vertical, centers.shape).copy(),
+            names=tuple(names or [str(i) for i in range(len(centers))]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def drift_length(self) -> float:
+        """Longest drift [cm]."""
+        return float(np.max(np.abs(np.sum((self.high - self.low) * self.drift, axis=1))))
+
+    @property
+    def face(self) -> tuple[float, float]:
+        """Extent of the anode face (across, up) [cm]."""
+        size = self.high - self.low
+        return (
+            float(np.abs(np.sum(size * self.across, axis=1)).max()),
+            float(np.abs(np.sum(size * self.up, axis=1)).max()),
+        )
+
+    def locate(self, points: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
+        """Index of the volume that holds each point, -1 outside all of them."""
+        found = np.full(len(points), -1)
+        for index in range(len(self)):
+            inside = np.all((points >= self.low[index]) & (points <= self.high[index]), axis=1)
+            found[inside & (found < 0)] = index
+        return found
+
+    def to_local(
+        self, points: Float[Array, "n 3"], volume: Int[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
+        """(across, up, distance to the anode) of `points` in their `volume` [cm]."""
+        offset = points - jnp.asarray(self.anode, points.dtype)[volume]
+        across = jnp.sum(offset * jnp.asarray(self.across, points.dtype)[volume], axis=1)
+        up = jnp.sum(offset * jnp.asarray(self.up, points.dtype)[volume], axis=1)
+        distance = -jnp.sum(offset * jnp.asarray(self.drift, points.dtype)[volume], axis=1)
+        return across, up, distance
+
+    def to_global(
+        self, across: np.ndarray, up: np.ndarray, distance: np.ndarray, volume: np.ndarray
+    ) -> Float[np.ndarray, "n 3"]:
+        """The inverse of `to_local`."""
+        return (
+            self.anode[volume]
+            + across[:, None] * self.across[volume]
+            + up[:, None] * self.up[volume]
+            - distance[:, None] * self.drift[volume]
+        )
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper corner of the box around all volumes [cm]."""
+        return self.low.min(axis=0), self.high.max(axis=0)
+
+
+def axis_vector(name: str) -> np.ndarray:
+    """Unit vector of "+x", "-z", "y"."""
+    letter = str(name).lstrip("+-")
+    if letter not in _AXES:
+        raise ValueError(f"axis {name!r}: expected one of x, y, z with an optional sign")
+    return np.array(_AXES[letter]) * (-1.0 if str(name).startswith("-") else 1.0)
