@@ -64,6 +64,8 @@ class Electrons(eqx.Module):
     """Covariance of the cloud in the anode plane [cm2]."""
     var_time: Float[Array, " n"]
     """Variance of the arrival time [us2]."""
+    survival: Float[Array, " n"]
+    """Fraction of the ionisation electrons that neither recombined nor was attached."""
     event: Int[Array, " n"]
     volume: Int[Array, " n"]
 

@@ -38,7 +38,7 @@ class Volumes(eqx.Module):
         up: str = "+y",
         names: list[str] | None = None,
     ) -> Self:
-        """Boxes of one `size` at `centers`; `drift` names the axis of each ("-x", "+x")."""
+        """Boxes of `size` (one for all, or one each) at `centers`; `drift` names the axis of each."""
         centers = np.atleast_2d(np.asarray(centers, float))
         directions = np.array([axis_vector(axis) for axis in drift])
         vertical = axis_vector(up)
@@ -46,9 +46,12 @@ class Volumes(eqx.Module):
             raise ValueError(f"volumes: {len(centers)} centers need as many drift directions, got {len(drift)}")
         if any(abs(direction @ vertical) > 1e-9 for direction in directions):
             raise ValueError(f"volumes: drift {drift} must be perpendicular to up {up!r}")
-        half = np.asarray(size, float) / 2
-        if half.shape != (3,) or (half <= 0).any():
+        half = np.broadcast_to(np.asarray(size, float) / 2, centers.shape)
+        if (half <= 0).any():
             raise ValueError(f"volumes: size must be three positive lengths, got {size}")
+        faces = np.linalg.norm(half * (1 - np.abs(directions)), axis=1)
+        if np.ptp(faces) > 1e-6:
+            raise ValueError("volumes: every volume needs an anode face of the same size")
         return cls(
             low=centers - half,
             high=centers + half,

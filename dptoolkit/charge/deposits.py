@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from dptoolkit.charge.drift import AbstractDrift, Diffusion
 from dptoolkit.charge.field import AbstractField
-from dptoolkit.events import Electrons, Segments, bucket
+from dptoolkit.events import Electrons, Segments, bucket, deposit_length
 from dptoolkit.geometry import Volumes
 
 
@@ -33,7 +33,8 @@ class DepositLayout(eqx.Module):
     event: Int[np.ndarray, " d"]
     dedx_group: Int[np.ndarray, " s"]
     """Segments with one number share one dE/dx."""
-    n_outside: int = eqx.field(static=True, default=0)
+    segment_volume: Int[np.ndarray, " s"]
+    """Volume of the middle of every segment; that of its first piece inside if it has one."""
 
 
 def deposit_layout(
@@ -64,6 +65,7 @@ def deposit_layout(
     first = np.searchsorted(cloud, np.arange(n_clouds))
 
     size, n_pieces = bucket(n_clouds), bucket(len(cloud))
+    segment_volume = np.maximum(volumes.locate((start + end) / 2), 0)
     dedx_group = _runs((event, track), (start + end) / 2, length, dedx_length)
     return DepositLayout(
         segment=_padded(segment, n_pieces),
@@ -74,7 +76,7 @@ def deposit_layout(
         volume=_padded(volume[first], size),
         event=_padded(event[segment[first]], size),
         dedx_group=dedx_group.astype(np.int32),
-        n_outside=0,
+        segment_volume=segment_volume.astype(np.int32),
     )
 
 
@@ -111,26 +113,21 @@ def averaged_dedx(segments: Segments, layout: DepositLayout) -> Float[Array, " s
     de = jnp.where(segments.valid, segments.de, 0.0)
     dx = jnp.where(segments.valid, segments.dx, 0.0)
     total, path = add(de)[group], add(dx)[group]
-    point = total / jnp.maximum(_stopping_length(total), 1e-9)
+    point = total / jnp.maximum(deposit_length(total), 1e-9)
     return jnp.where(path > 0, total / jnp.where(path > 0, path, 1.0), point)
-
-
-def _stopping_length(de: Float[Array, " s"]) -> Float[Array, " s"]:
-    from dptoolkit.events import deposit_length
-
-    return deposit_length(de)
 
 
 def drift_to_anode(
     segments: Segments,
     freed: Float[Array, " s"],
+    ionised: Float[Array, " s"],
     layout: DepositLayout,
     volumes: Volumes,
     field: AbstractField,
     drift: AbstractDrift,
     diffusion: Diffusion,
 ) -> Electrons:
-    """Clouds at the anode from the electrons `freed` on every segment."""
+    """Clouds at the anode from the electrons `freed` on every segment, of those `ionised`."""
     index = layout.segment
     low, high = (jnp.asarray(f, segments.start.dtype) for f in (layout.low, layout.high))
     charge = freed[index] * (high - low)
@@ -164,6 +161,7 @@ def drift_to_anode(
         ),
         var_time=2 * diffusion.longitudinal * mean_drift / speed**2
         + merge.moment(time, mean_time, d_distance / speed),
+        survival=merge.total / jnp.maximum(merge.sum((high - low) * ionised[index]), 1e-12),
         event=jnp.asarray(layout.event),
         volume=jnp.asarray(layout.volume),
     )
@@ -176,10 +174,10 @@ class _Merger:
         self.cloud = layout.cloud
         self.size = len(layout.volume)
         self.weight = weight
-        self.total = self._sum(weight)
+        self.total = self.sum(weight)
         self.scale = jnp.where(self.total > 0, self.total, 1.0)
 
-    def _sum(self, values: Float[Array, " p"]) -> Float[Array, " d"]:
+    def sum(self, values: Float[Array, " p"]) -> Float[Array, " d"]:
         return jax.ops.segment_sum(values, self.cloud, self.size, indices_are_sorted=True)
 
     def mean(self, values: Float[Array, " p"]) -> Float[Array, " d"]:
@@ -188,7 +186,7 @@ class _Merger:
             jax.ops.segment_max(values, self.cloud, self.size, indices_are_sorted=True)
         )
         origin = jnp.where(jnp.isfinite(origin), origin, 0.0)
-        return origin + self._sum(self.weight * (values - origin[self.cloud])) / self.scale
+        return origin + self.sum(self.weight * (values - origin[self.cloud])) / self.scale
 
     def moment(
         self, values: Float[Array, " p"], mean: Float[Array, " d"], extent: Float[Array, " p"]
@@ -198,20 +196,23 @@ class _Merger:
     def cross_moment(self, first, second) -> Float[Array, " d"]:
         (a, mean_a, extent_a), (b, mean_b, extent_b) = first, second
         product = (a - mean_a[self.cloud]) * (b - mean_b[self.cloud]) + extent_a * extent_b / 12
-        return self._sum(self.weight * product) / self.scale
+        return self.sum(self.weight * product) / self.scale
 
 
-def fluctuate(electrons: Electrons, survival: Float[Array, ""], key: Array) -> Electrons:
-    """A sample of the clouds: binomial counts (as a Gaussian) and centroids that jitter by sigma / sqrt(n).
+def fluctuate(electrons: Electrons, key: Array) -> Electrons:
+    """A sample of the clouds: Poisson counts (as a Gaussian) and centroids that jitter by sigma / sqrt(n).
 
     What the jitter adds to the variance is taken off the cloud, so the mean over samples is the
-    expectation exactly. `survival` is the probability of one ionisation electron to arrive.
+    expectation exactly. Of the electrons freed a fraction recombines or is attached, at random and
+    one by one: binomial, in the approximation of a Gaussian of variance n (1 - n / n_freed); a
+    Gaussian that falls below zero is not cut, which would bias the mean.
     """
     keys = jax.random.split(key, 4)
     shape = electrons.n.shape
     unit = [jax.random.normal(k, shape, electrons.n.dtype) for k in keys]
     count = jnp.maximum(electrons.n, 1.0)
-    n = electrons.n + jnp.sqrt(jnp.maximum(electrons.n * (1 - survival), 0.0)) * unit[0]
+    lost = 1 - electrons.survival
+    n = electrons.n + jnp.sqrt(jnp.maximum(electrons.n * lost, 0.0)) * unit[0]
     sigma_a = jnp.sqrt(jnp.maximum(electrons.var_across, 1e-12))
     along = electrons.cov_across_up / sigma_a
     rest = jnp.sqrt(jnp.maximum(electrons.var_up - along**2, 0.0))
@@ -225,6 +226,7 @@ def fluctuate(electrons: Electrons, survival: Float[Array, ""], key: Array) -> E
         var_up=electrons.var_up * shrink,
         cov_across_up=electrons.cov_across_up * shrink,
         var_time=electrons.var_time * shrink,
+        survival=electrons.survival,
         event=electrons.event,
         volume=electrons.volume,
     )

@@ -1,0 +1,151 @@
+"""The response of a wire plane, arranged for fast simulation: a matrix per frequency.
+
+From induced currents at sub-wire offsets (`field_response`, or a table) to what a tile of wires and
+ticks needs: the answer of every wire in reach to charge at every sub-wire node, at every frequency.
+"""
+
+from pathlib import Path
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from dptoolkit import units
+from dptoolkit.charge.electronics import ColdElectronics
+from dptoolkit.charge.field_response import WireAnode, cached_field_response
+from dptoolkit.charge.nominal import Nominal
+
+WIRES = 16
+"""Wires of a block."""
+TICKS = 64
+"""Ticks of a block."""
+REACH = 10
+"""Wires on each side on which a cloud induces."""
+WIDTHS = 5.0
+"""Standard deviations of a cloud that are kept."""
+
+
+class WireResponse(eqx.Module):
+    """Field response of a plane at sub-wire nodes, as a matrix per frequency.
+
+    Built once from currents [1/us] at offsets -REACH..REACH of the wire, and of times relative to the
+    arrival of the charge at the plane.
+    """
+
+    matrix: Complex[Array, "f w x"]
+    """From charge at node x of a tile to wire w of the window around it."""
+    frequency: Float[Array, " f"]
+    """[cycles per window]"""
+    nodes_per_wire: int = eqx.field(static=True)
+    halo: int = eqx.field(static=True)
+    """Wires by which a cloud may stick out of its tile."""
+    window: int = eqx.field(static=True)
+    """Ticks of the Fourier window."""
+    lead: int = eqx.field(static=True)
+    """Blocks of ticks by which the window starts before the tile."""
+
+
+def wire_response(
+    offsets: Float[np.ndarray, " o"],
+    times: Float[np.ndarray, " t"],
+    currents: Float[np.ndarray, "o t"],
+    *,
+    tick_period: float,
+    widest: float,
+    longest: float,
+    electronics: ColdElectronics,
+    keep: float = 1e-6,
+) -> WireResponse:
+    """A plane's response from induced currents [1/us] at `offsets` [pitch] and `times` [us].
+
+    `widest` [pitch] and `longest` [ticks] are the largest standard deviations of a cloud; `keep`
+    is the relative amplitude below which frequencies are left out.
+    """
+    per_wire = round(1 / (offsets[1] - offsets[0]))
+    if len(offsets) != 2 * REACH * per_wire + 1 or not np.isclose(offsets[0], -REACH):
+        raise ValueError(f"offsets: expected {-REACH}..{REACH} in equal steps, got {offsets[0]}..{offsets[-1]}")
+    halo = max(1, int(np.ceil(WIDTHS * widest)) + 1)
+    reach_ticks = WIDTHS * longest + 2
+    before = -times[0] / tick_period + reach_ticks
+    after = times[-1] / tick_period + reach_ticks + 16 * 2.0 / tick_period
+    lead = int(np.ceil(before / TICKS))
+    window = TICKS * (lead + 1 + int(np.ceil(after / TICKS)))
+    frequency = np.arange(window // 2 + 1)
+
+    omega = 2 * np.pi * frequency / (window * tick_period)
+    shift = np.exp(-1j * np.outer(omega, times + lead * TICKS * tick_period))
+    spectrum = shift @ (currents.T * (times[1] - times[0]))
+    nominal = np.abs(electronics.spectrum(jnp.asarray(omega)))
+    amplitude = np.abs(spectrum).max(axis=1) * nominal
+    used = int(np.flatnonzero(amplitude > keep * amplitude.max())[-1]) + 1
+
+    n_nodes = (WIRES + 2 * halo) * per_wire + 1
+    wires = np.arange(-(halo + REACH), WIRES + halo + REACH)
+    node = np.arange(n_nodes) / per_wire - halo - 0.5
+    # offset of the charge from the wire, in nodes from the first of the table
+    column = np.rint((node[None, :] - wires[:, None] + REACH) * per_wire).astype(int)
+    inside = (column >= 0) & (column < len(offsets))
+    matrix = np.where(inside, spectrum[:used][:, np.clip(column, 0, len(offsets) - 1)], 0.0)
+    real = jnp.result_type(float)
+    return WireResponse(
+        matrix=jnp.asarray(matrix, jnp.result_type(real, jnp.complex64)),
+        frequency=jnp.asarray(frequency[:used], real),
+        nodes_per_wire=per_wire,
+        halo=halo,
+        window=window,
+        lead=lead,
+    )
+
+
+def induced_currents(
+    table: str | None, position: int, nominal: Nominal
+) -> tuple[Float[np.ndarray, " o"], Float[np.ndarray, " t"], Float[np.ndarray, "o t"], float]:
+    """(offsets [pitch], times [us], currents [1/us], distance behind the first plane [cm]) of a plane.
+
+    Computed from the geometry of the anode, or read from a `table`: an .npz file with `offsets`,
+    `times` and `currents`.
+    """
+    anode = wire_anode(nominal)
+    distance = float(np.sum(anode.gaps[: anode.read_planes[position]]))
+    if table is not None:
+        file = Path(table)
+        if not file.is_file():
+            raise ValueError(f"response: file {table} does not exist")
+        with np.load(file) as stored:
+            missing = {"offsets", "times", "currents"} - set(stored)
+            if missing:
+                raise ValueError(f"response: {table} lacks {', '.join(sorted(missing))}")
+            return stored["offsets"], stored["times"], stored["currents"], distance
+    response = cached_field_response(anode)
+    return response.offsets, response.times, response.currents[position], distance
+
+
+def wire_anode(nominal: Nominal) -> WireAnode:
+    """The anode's electrodes from the keys gaps, bias, wire_diameter, shielding and pitch.
+
+    `shielding` lists the positions of planes that are not read out (a grid). In the two-dimensional
+    calculation all planes share one pitch: `pitch`, by default the mean of the read-out planes.
+    """
+    config = dict(nominal.anode)
+    config.pop("faces", None)
+    pitches = [units.parse(plane["pitch"], "cm") for plane in nominal.planes]
+    shielding = config.pop("shielding", [])
+    n_planes = len(pitches) + len(shielding)
+    gaps = config.pop("gaps", [float(np.mean(pitches))] * n_planes)
+    bias = config.pop("bias", None)
+    anode = WireAnode(
+        pitch=units.parse(config.pop("pitch", float(np.mean(pitches))), "cm"),
+        gaps=tuple(units.parse(gap, "cm") for gap in gaps),
+        bias=None if bias is None else tuple(units.parse(volt, "V") for volt in bias),
+        wire_diameter=units.parse(config.pop("wire_diameter", "150 um"), "cm"),
+        drift_field=nominal.efield * 1000,
+        temperature=nominal.temperature,
+        readout=tuple(plane not in shielding for plane in range(n_planes)),
+    )
+    if config:
+        raise ValueError(
+            f"anode: unknown key {next(iter(config))!r}; "
+            "expected pitch, gaps, bias, wire_diameter, shielding, faces"
+        )
+    return anode

@@ -1,0 +1,315 @@
+"""Wire planes: induced signals of electron clouds on occupied blocks of wires and ticks.
+
+Signal(wire, tick) = sum over clouds of charge x (response * Gaussian)(wire - s, tick - t). Along
+the wire number s the response is known at sub-wire nodes and integrated exactly against the
+Gaussian (`hat_weights`); along time everything happens in the frequency domain, where a shift is a
+phase, a Gaussian a Gaussian and the electronics a factor. Clouds of one tile share the response,
+so a tile is two matrix products: nodes x clouds x frequencies, then wires x nodes per frequency.
+"""
+
+from functools import partial
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Int
+
+from dptoolkit.charge.electronics import ColdElectronics, Digitiser, RCCoupling, WireNoise, shaped_noise
+from dptoolkit.charge.nominal import Nominal
+from dptoolkit.charge.spread import hat_weights
+from dptoolkit.charge.tiles import Items, deal, slots
+from dptoolkit.charge.wire_response import (
+    REACH,
+    TICKS,
+    WIRES,
+    WireResponse,
+    induced_currents,
+    wire_response,
+)
+from dptoolkit import units
+from dptoolkit.events import Electrons, Waveforms
+from dptoolkit.params import Component, param
+
+CLOUDS = 64
+"""Clouds of a work item."""
+CHUNK = 8
+"""Work items computed at once: bounds the memory."""
+class WireLayout(eqx.Module):
+    """Work items of one plane and the blocks of the read-out that they touch."""
+
+    items: Items
+    slot: Int[np.ndarray, "i w t"]
+    block: Int[np.ndarray, "b k"]
+    """(event, group, channel block, tick block) of every block of the read-out."""
+    n_blocks: Int[np.ndarray, ""]
+
+
+class WirePlane(Component):
+    """Parallel wires with one pitch; wire k at s = k, s = (across cos a + up sin a) / pitch + offset."""
+
+    response: WireResponse
+    electronics: ColdElectronics
+    coupling: RCCoupling
+    digitiser: Digitiser
+    noise: WireNoise
+    wire_length: Float[np.ndarray, " w"]
+    """[cm]"""
+    noise_taps: Float[np.ndarray, " k"]
+    gain: Array = param(1.0, "1", bounds=(0.2, 5.0), symbol="g", reference="relative to nominal")
+    name: str = eqx.field(static=True, default="Y")
+    pitch: float = eqx.field(static=True, default=0.3)
+    angle: float = eqx.field(static=True, default=0.0)
+    """Of the wires from the vertical [rad]."""
+    distance: float = eqx.field(static=True, default=0.0)
+    """Behind the reference plane of the anode [cm]."""
+    tick_period: float = eqx.field(static=True, default=0.5)
+    """[us]"""
+    n_ticks: int = eqx.field(static=True, default=4096)
+    n_wires: int = eqx.field(static=True, default=256)
+    wrapped: int = eqx.field(static=True, default=0)
+    """Channels of an anode assembly around which the wires are wrapped; 0: a channel a wire."""
+    assembly: tuple[tuple[int, int], ...] = eqx.field(static=True, default=())
+    """For wrapped wires: (assembly, face) of every drift volume."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], position: int, nominal: Nominal, where: str) -> Self:
+        """The plane at `position`; `nominal.anode` holds what the planes share (see `wire_anode`)."""
+        config = dict(config)
+        pitch = units.parse(config.pop("pitch", None), "cm")
+        angle = units.parse(config.pop("angle", 0.0), "rad")
+        tick_period = units.parse(config.pop("tick_period", 0.5), "us")
+        width, height = nominal.volumes.face
+        extent = width * abs(np.cos(angle)) + height * abs(np.sin(angle))
+        n_wires = int(config.pop("n_wires", extent / pitch + 1e-6))
+        wrapped = int(config.pop("wrapped", 0))
+        if wrapped % (2 * WIRES):
+            raise ValueError(f"{where}: wrapped: expected a multiple of {2 * WIRES} channels, got {wrapped}")
+        faces = tuple((int(a), int(b)) for a, b in nominal.anode.get("faces", ())) if wrapped else ()
+        offsets, times, currents, distance = induced_currents(config.pop("response", None), position, nominal)
+        parts = {
+            key: nominal.build(kind, config.pop(key, None), f"{where}.{key}")
+            for key, kind in (
+                ("electronics", ColdElectronics),
+                ("coupling", RCCoupling),
+                ("digitiser", Digitiser),
+                ("noise", WireNoise),
+            )
+        }
+        response = wire_response(
+            offsets,
+            times,
+            currents,
+            tick_period=tick_period,
+            widest=nominal.widest / pitch,
+            longest=nominal.longest / tick_period,
+            electronics=parts["electronics"],
+        )
+        lengths = wire_lengths(n_wires, pitch, angle, (width, height))
+        return cls(
+            response=response,
+            wire_length=_channel_lengths(lengths, wrapped),
+            noise_taps=shaped_noise(parts["electronics"], tick_period),
+            name=str(config.pop("name", position)),
+            pitch=pitch,
+            angle=angle,
+            distance=distance,
+            tick_period=tick_period,
+            n_ticks=int(config.pop("n_ticks", 4096)),
+            n_wires=n_wires,
+            wrapped=wrapped,
+            assembly=faces,
+            **parts,
+            **nominal.leftover(config, where, ("gain",)),
+        )
+
+    @property
+    def n_channels(self) -> int:
+        return self.wrapped or self.n_wires
+
+    def wire_number(self, electrons: Electrons) -> Float[Array, " d"]:
+        """Continuous wire coordinate s of the clouds."""
+        along = electrons.across * np.cos(self.angle) + electrons.up * np.sin(self.angle)
+        return along / self.pitch + (self.n_wires - 1) / 2
+
+    def wire_variance(self, electrons: Electrons) -> Float[Array, " d"]:
+        """Variance of the clouds in s [pitch2]."""
+        c, s = np.cos(self.angle), np.sin(self.angle)
+        along = c**2 * electrons.var_across + s**2 * electrons.var_up + 2 * c * s * electrons.cov_across_up
+        return along / self.pitch**2
+
+    def layout(self, electrons: Electrons, speed: float) -> WireLayout:
+        """Deal concrete clouds to work items; on the host."""
+        s = np.asarray(self.wire_number(electrons))
+        tick = np.asarray(self._tick(electrons, speed))
+        event, volume = np.asarray(electrons.event), np.asarray(electrons.volume)
+        wire_block = np.floor((s + 0.5) / WIRES).astype(int)
+        tick_block = np.floor(tick / TICKS).astype(int)
+        valid = (np.asarray(electrons.n) > 0) & (s > -1) & (s < self.n_wires)
+        keys = np.stack([event, volume, wire_block, tick_block], axis=1)
+        items = deal(keys, valid, CLOUDS, CHUNK)
+
+        n_wire, n_tick = self._parts()
+        side = n_wire // 2
+        tile = items.tile.astype(int)
+        wires = tile[:, 2, None, None] + np.arange(-side, side + 1)[None, :, None]
+        ticks = tile[:, 3, None, None] - self.response.lead + np.arange(n_tick)[None, None, :]
+        on_plane = (wires >= 0) & (wires * WIRES < self.n_wires)
+        on_plane = on_plane & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
+        on_plane = on_plane & items.filled.any(axis=1)[:, None, None]
+        group, channel = self._channel_block(tile[:, 1, None, None], wires)
+        key = np.stack(np.broadcast_arrays(tile[:, 0, None, None], group, channel, ticks), axis=-1)
+        slot, block, n_blocks = slots(key, on_plane)
+        return WireLayout(items, slot, block, np.array(n_blocks, np.int32))
+
+    def __call__(
+        self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""], key: Array | None = None
+    ) -> Waveforms:
+        """Signals in ADC counts above pedestal on the occupied blocks."""
+        millivolt = self.collect(electrons, layout, speed)
+        event, group, channel, tick = (jnp.asarray(layout.block[:, k]) for k in range(4))
+        waveforms = Waveforms(
+            samples=millivolt,
+            event=event,
+            group=group,
+            channel=channel * WIRES,
+            tick=tick * TICKS,
+            valid=jnp.arange(len(layout.block)) < layout.n_blocks,
+            n_channels=self.n_channels,
+            tick_period=self.tick_period,
+            unit="ADC",
+        )
+        counts = self.coupling(millivolt, self.tick_period)
+        if key is not None:
+            counts = counts + self._noise(waveforms, key) / self.digitiser.counts_per_mv
+        counts = jnp.where(waveforms.mask(), self.digitiser(counts, key), 0.0)
+        return eqx.tree_at(lambda w: w.samples, waveforms, counts)
+
+    def collect(self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""]) -> Float[Array, "b w t"]:
+        """Shaped signals [mV] on the occupied blocks, before coupling and digitisation."""
+        response = self.response
+        omega = 2 * jnp.pi * response.frequency / (response.window * self.tick_period)
+        shaping = self.gain * self.electronics.spectrum(omega) / self.tick_period
+        place = (self.wire_number(electrons), self.wire_variance(electrons))
+        time = (self._tick(electrons, speed), electrons.var_time / self.tick_period**2)
+        clouds = jnp.stack([electrons.n, *place, *time], axis=-1)
+        n_blocks = len(layout.block)
+        matrix = jax.lax.stop_gradient(response.matrix)
+
+        @jax.checkpoint
+        def add_chunk(blocks: Array, chunk: tuple[Array, ...]) -> tuple[Array, None]:
+            cloud, filled, tile, slot = chunk
+            signal = self._tile_signals(clouds[cloud], filled, tile, matrix, shaping)
+            return blocks.at[slot].add(signal, mode="drop"), None
+
+        chunks = jax.tree.map(
+            lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])),
+            (layout.items.cloud, layout.items.filled, layout.items.tile, layout.slot),
+        )
+        empty = jnp.zeros((n_blocks, WIRES, TICKS), clouds.dtype)
+        return jax.lax.scan(add_chunk, empty, chunks)[0]
+
+    def _tile_signals(
+        self,
+        clouds: Float[Array, "i d 5"],
+        filled: Array,
+        tile: Int[Array, "i 4"],
+        matrix: Complex[Array, "f w x"],
+        shaping: Complex[Array, " f"],
+    ) -> Float[Array, "i a b w t"]:
+        """Signals of a chunk of items on the blocks around each."""
+        r = self.response
+        n, s, s_variance, tick, t_variance = jnp.moveaxis(clouds, -1, 0)
+        n = jnp.where(filled, n, 0.0)
+        # along the wires: nodes of the tile and its halo
+        first = tile[:, 2, None] * WIRES - r.halo - 0.5
+        node = jnp.arange(matrix.shape[2])
+        across = hat_weights(
+            node - ((s - first) * r.nodes_per_wire)[..., None],
+            (s_variance * r.nodes_per_wire**2)[..., None],
+        )
+        # along time: phase and damping at every frequency
+        turn = 2 * jnp.pi * r.frequency / r.window
+        phase = turn * (tick - tile[:, 3, None] * TICKS)[..., None]
+        damping = n[..., None] * jnp.exp(-0.5 * turn**2 * t_variance[..., None])
+        multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+        real = multiply("idx,idf->fxi", across, damping * jnp.cos(phase))
+        imaginary = multiply("idx,idf->fxi", across, -damping * jnp.sin(phase))
+        wires = multiply("fwx,fxi->fwi", matrix, jax.lax.complex(real, imaginary))
+        spectrum = jnp.zeros((r.window // 2 + 1, *wires.shape[1:]), wires.dtype)
+        spectrum = spectrum.at[: wires.shape[0]].set(wires * shaping[:, None, None])
+        signal = jnp.fft.irfft(jnp.moveaxis(spectrum, 0, -1), r.window)
+        n_wire, n_tick = self._parts()
+        margin = (n_wire * WIRES - signal.shape[0]) // 2
+        signal = jnp.pad(signal, ((margin, margin), (0, 0), (0, 0)))
+        parts = signal.reshape(n_wire, WIRES, -1, n_tick, TICKS)
+        return jnp.transpose(parts, (2, 0, 3, 1, 4))
+
+    def _tick(self, electrons: Electrons, speed: Float[Array, ""]) -> Float[Array, " d"]:
+        return (electrons.time + self.distance / speed) / self.tick_period
+
+    def _parts(self) -> tuple[int, int]:
+        """Blocks (along wires, along ticks) that one item touches."""
+        side = -(-(self.response.halo + REACH) // WIRES)
+        return 2 * side + 1, self.response.window // TICKS
+
+    def _channel_block(self, volume: np.ndarray, wires: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not self.wrapped:
+            return volume, wires
+        table = np.asarray(self.assembly)
+        turn = self.wrapped // 2 // WIRES
+        return table[volume, 0], (wires + turn * table[volume, 1]) % (self.wrapped // WIRES)
+
+    def _noise(self, waveforms: Waveforms, key: Array) -> Float[Array, "b w t"]:
+        """Noise of every sample [ADC], the same whichever other blocks are read out.
+
+        White noise belongs to (event, group, channel, block of ticks); the filter reaches into the
+        block before, so neighbouring blocks join with the right correlation.
+        """
+        taps = jnp.asarray(self.noise_taps, waveforms.samples.dtype)
+        ids = (waveforms.event, waveforms.group, waveforms.channel // WIRES, waveforms.tick // TICKS)
+
+        def white(event: Array, group: Array, channel: Array, tick: Array) -> Array:
+            block = key
+            for number in (event, group, channel, tick):
+                block = jax.random.fold_in(block, number)
+            return jax.random.normal(block, (WIRES, TICKS), taps.dtype)
+
+        before = jax.vmap(white)(*ids[:3], ids[3] - 1)
+        both = jnp.concatenate([before, jax.vmap(white)(*ids)], axis=-1)
+        filtered = _convolve(both, taps)
+        rows = jnp.clip(waveforms.channel[:, None] + jnp.arange(WIRES), 0, self.n_channels - 1)
+        length = jnp.asarray(self.wire_length, taps.dtype)[rows]
+        return filtered * self.noise.rms(length)[..., None]
+
+
+def _convolve(both: Float[Array, "b w t"], taps: Float[Array, " k"]) -> Float[Array, "b w s"]:
+    """The last half of `both`, each sample a sum over the `taps` before it."""
+    n = both.shape[-1] // 2
+    toeplitz = jnp.stack([jnp.pad(taps[::-1], (n - len(taps) + 1 + t, n - 1 - t)) for t in range(n)])
+    return jnp.einsum("bwk,tk->bwt", both, toeplitz, precision=jax.lax.Precision.HIGHEST)
+
+
+def wire_lengths(
+    n_wires: int, pitch: float, angle: float, face: tuple[float, float]
+) -> Float[np.ndarray, " w"]:
+    """Length of every wire inside the face (width, height) of a volume [cm]."""
+    position = (np.arange(n_wires) - (n_wires - 1) / 2) * pitch
+    normal = np.array([np.cos(angle), np.sin(angle)])
+    along = np.array([-normal[1], normal[0]])
+    low, high = np.full(n_wires, -np.inf), np.full(n_wires, np.inf)
+    for axis in range(2):
+        if abs(along[axis]) > 1e-9:
+            ends = (np.array([[-1], [1]]) * face[axis] / 2 - position * normal[axis]) / along[axis]
+            low, high = np.maximum(low, ends.min(axis=0)), np.minimum(high, ends.max(axis=0))
+    return np.maximum(high - low, 0.0)
+
+
+def _channel_lengths(lengths: Float[np.ndarray, " w"], wrapped: int) -> Float[np.ndarray, " c"]:
+    if not wrapped:
+        return lengths
+    total = np.zeros(wrapped)
+    for face in range(2):
+        np.add.at(total, (np.arange(len(lengths)) + face * wrapped // 2) % wrapped, lengths)
+    return total

@@ -1,0 +1,133 @@
+"""Detectors: a detector is its own simulator.
+
+    observables = detector(segments)             # expectation: smooth, differentiable
+    observables = detector(segments, key=key)    # a sample: fluctuations, noise, digitisation
+"""
+
+from typing import Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dptoolkit.charge.deposits import (
+    DepositLayout,
+    averaged_dedx,
+    deposit_layout,
+    drift_to_anode,
+    fluctuate,
+)
+from dptoolkit.charge.drift import AbstractDrift, Diffusion
+from dptoolkit.charge.field import AbstractField
+from dptoolkit.charge.quanta import Quanta
+from dptoolkit.charge.recombination import AbstractRecombination
+from dptoolkit.events import Electrons, Hits, Segments, Waveforms, bucket, pad
+from dptoolkit.geometry import Volumes
+from dptoolkit.params import Component
+
+Readout = dict[str, Waveforms | Hits]
+
+
+class Plane(Protocol):
+    """What a wire or pixel plane offers to the detector."""
+
+    name: str
+
+    def layout(self, electrons: Electrons, speed: float) -> eqx.Module:
+        """Which parts of the read-out the concrete clouds touch; on the host."""
+        ...
+
+    def __call__(
+        self, electrons: Electrons, layout: eqx.Module, speed: Array, key: Array | None = None
+    ) -> Waveforms | Hits: ...
+
+
+class Layout(eqx.Module):
+    """Shapes and index tables of one simulation; constant while gradients are taken."""
+
+    deposits: DepositLayout
+    planes: dict[str, eqx.Module]
+
+
+class LArTPC(Component):
+    """A liquid-argon time projection chamber, charge only: drift volumes and read-out planes."""
+
+    recombination: AbstractRecombination
+    quanta: Quanta
+    field: AbstractField
+    drift: AbstractDrift
+    diffusion: Diffusion
+    volumes: Volumes
+    planes: tuple[Plane, ...]
+    name: str = eqx.field(static=True, default="LArTPC")
+    source: str = eqx.field(static=True, default="", repr=False)
+    """YAML text from which it was built."""
+    step: float = eqx.field(static=True, default=0.05)
+    """Length of the clouds into which steps are cut and merged [cm]."""
+    dedx_length: float = eqx.field(static=True, default=0.0)
+    """Length over which dE/dx is averaged before recombination [cm]; 0: steps as they are."""
+
+    def layout(self, segments: Segments) -> Layout:
+        """Index tables for concrete `segments`; to be made outside `jit` and gradients."""
+        if isinstance(segments.start, jax.core.Tracer) or isinstance(self.field.nominal(), jax.core.Tracer):
+            raise ValueError(
+                "layout needs concrete numbers: make it before jit or grad, "
+                "layout = detector.layout(segments), and call detector(segments, layout=layout)"
+            )
+        segments = self._pad(segments)
+        deposits = deposit_layout(segments, self.volumes, step=self.step, dedx_length=self.dedx_length)
+        electrons = jax.tree.map(np.asarray, _arrive(self, segments, deposits))
+        speed = float(self.drift.speed(self.field.nominal()))
+        return Layout(deposits, {plane.name: plane.layout(electrons, speed) for plane in self.planes})
+
+    def __call__(self, segments: Segments, key: Array | None = None, layout: Layout | None = None) -> Readout:
+        """Read-out of every plane by name; `layout` is needed under `jit` and `grad`."""
+        if layout is None:
+            layout = self.layout(segments)
+        return _simulate(self, self._pad(segments), layout, key)
+
+    def freed(self, segments: Segments, layout: DepositLayout) -> tuple[Float[Array, " s"], Float[Array, " s"]]:
+        """(electrons, scintillation photons) of every segment."""
+        survival = self._survival(segments, layout)
+        de = jnp.where(segments.valid, segments.de, 0.0)
+        return self.quanta.electrons(de, survival), self.quanta.photons(de, survival)
+
+    def electrons_at_anode(self, segments: Segments, layout: DepositLayout) -> Electrons:
+        """Expected clouds of electrons at the reference plane of the anode."""
+        freed, _ = self.freed(segments, layout)
+        ionised = self.quanta.electrons(jnp.where(segments.valid, segments.de, 0.0), jnp.ones_like(freed))
+        return drift_to_anode(
+            segments, freed, ionised, layout, self.volumes, self.field, self.drift, self.diffusion
+        )
+
+    def _survival(self, segments: Segments, layout: DepositLayout) -> Float[Array, " s"]:
+        middle = (segments.start + segments.end) / 2
+        volume = jnp.asarray(layout.segment_volume)
+        efield = self.field.local(middle, volume, self.volumes)
+        strength = jnp.sqrt(jnp.sum(efield**2, axis=1))
+        cosine = jnp.sum(efield * segments.direction, axis=1) / strength
+        return self.recombination(averaged_dedx(segments, layout), strength, cosine)
+
+    def _pad(self, segments: Segments) -> Segments:
+        return pad(segments, bucket(len(segments)))
+
+
+@eqx.filter_jit
+def _arrive(detector: LArTPC, segments: Segments, layout: DepositLayout) -> Electrons:
+    return detector.electrons_at_anode(segments, layout)
+
+
+@eqx.filter_jit
+def _simulate(detector: LArTPC, segments: Segments, layout: Layout, key: Array | None) -> Readout:
+    electrons = detector.electrons_at_anode(segments, layout.deposits)
+    keys: list[Array | None] = [None] * (len(detector.planes) + 1)
+    if key is not None:
+        keys = list(jax.random.split(key, len(keys)))
+        electrons = fluctuate(electrons, keys[-1])
+    speed = detector.drift.speed(detector.field.nominal())
+    return {
+        plane.name: plane(electrons, layout.planes[plane.name], speed, plane_key)
+        for plane, plane_key in zip(detector.planes, keys[:-1], strict=True)
+    }
