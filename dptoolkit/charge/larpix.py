@@ -1,0 +1,358 @@
+"""LArPix: pixels that trigger themselves, hold, digitise and start again.
+
+After a reset the integrator stands at q_r ~ N(0, reset noise). The comparator sees
+
+    v_k = q_r + Q(t_k) - Q(reset) + n_k,    n_k ~ N(0, uncorrelated noise),
+
+at every tick and is linear in between, so it fires at t*, where v crosses the threshold. The charge at
+t* + hold is digitised with noise of its own; one tick later integration starts again, and the charge of
+that tick is lost. This is the loop of larnd-sim (`fee.py`) but for its discriminator noise, its second
+look at the threshold and its pause of nine ticks. `time` is t*; larnd-sim writes t* + hold.
+"""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erfc, ndtr
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from dptoolkit.params import Component, param
+
+PerPixel = Float[Array, " p"]
+PerHit = Float[Array, "p h"]
+Waveform = Float[Array, "p t"]
+
+RESET_TICKS = 1
+"""Ticks between digitisation and the start of the next integration (larnd-sim, RESET_CYCLES)."""
+
+CELLS = 64
+"""Groups of ticks of equal hazard per pixel and hit, two abscissae each."""
+
+RESET_NODES = 25
+RESET_RANGE = 4.5
+"""Nodes of the reset charge, and how many standard deviations they span."""
+
+SHARPEST = 0.1
+"""Narrowest comparator noise these nodes resolve, in standard deviations of the reset charge."""
+
+
+class PixelHits(eqx.Module):
+    """What the front end reports: a row a pixel, a column a hit of that pixel.
+
+    An expectation holds probabilities, and charge, time and window given the hit; a sample holds
+    probabilities 0 or 1 and rounded values. Columns without a hit are 0.
+    """
+
+    charge: PerHit
+    """As decoded from the ADC [electrons]."""
+    time: PerHit
+    """Crossing of the threshold [us]."""
+    probability: PerHit
+    adc: PerHit
+    """Counts; not rounded in an expectation."""
+    window_start: PerHit
+    """The integration: from the reset before the hit ... [us]"""
+    window_end: PerHit
+    """... to the end of the hold [us]."""
+    overflow: PerPixel
+    """Probability that all columns are used and more than a threshold of charge follows."""
+
+
+class LArPix(Component):
+    """Self-triggering front end and ADC = (gain q + V_pedestal - V_cm) / (V_ref - V_cm) 2^bits.
+
+    The expectation is the first passage of v: with F(z) the normal distribution, a pixel with reset
+    charge q_r has not fired at tick k with probability prod_j<=k F((threshold - q_r - Q_j) / sigma).
+    The product runs over `CELLS` groups of ticks, the reset charge over `RESET_NODES`. Each
+    later hit starts at the mean reset time of the one before; the spread of the charge lost there is
+    added to the reset noise. Without noise both calls follow the crossings of Q exactly.
+    """
+
+    threshold: Array = param(5000.0, "electron", bounds=(100.0, 1e5), symbol="q_thr", reference="larnd-sim")
+    reset_noise: Array = param(900.0, "electron", bounds=(0.0, 1e4), symbol="sigma_r", reference="larnd-sim")
+    uncorrelated_noise: Array = param(
+        500.0, "electron", bounds=(0.0, 1e4), symbol="sigma_u", reference="larnd-sim"
+    )
+    hold: Array = param(1.8, "us", bounds=(0.0, 20.0), symbol="t_hold", reference="larnd-sim")
+    gain: Array = param(4.0, "uV/e", bounds=(0.5, 20.0), symbol="g", reference="larnd-sim, Module 0")
+    v_ref: Array = param(1282.7, "mV", bounds=(800.0, 1800.0), symbol="V_ref", reference="larnd-sim, Module 0")
+    v_cm: Array = param(284.3, "mV", bounds=(0.0, 700.0), symbol="V_cm", reference="larnd-sim, Module 0")
+    v_pedestal: Array = param(580.0, "mV", bounds=(0.0, 1000.0), symbol="V_ped", reference="larnd-sim")
+    bits: int = eqx.field(static=True, default=8)
+    tick: float = eqx.field(static=True, default=0.1)
+    """[us]"""
+    max_hits: int = eqx.field(static=True, default=8)
+
+    def __check_init__(self) -> None:
+        if self.bits < 1 or self.max_hits < 1 or self.tick <= 0:
+            raise ValueError(
+                f"LArPix: bits = {self.bits}, max_hits = {self.max_hits}, tick = {self.tick} us: "
+                "expected positive values"
+            )
+
+    def __call__(self, charge: Waveform, time0: PerPixel, key: PRNGKeyArray | None = None) -> PixelHits:
+        """Hits of pixels with cumulative `charge` [electrons] at `time0` + k tick, linear in between.
+
+        It begins at 0 and stays at its last value; the comparator stops with the waveform.
+        """
+        if key is None:
+            quiet = (self.reset_noise == 0) & (self.uncorrelated_noise == 0)
+            triggers = jax.lax.cond(
+                quiet, lambda q: self._crossings(q), lambda q: self._first_passages(q), charge
+            )
+            collected, spread = triggers.charge, _root(triggers.spread**2 + self.uncorrelated_noise**2)
+            collected = _mean_below(collected, self.from_adc(self.adc_max), spread)
+            adc = self.to_adc(collected)
+        else:
+            of_ticks, of_resets, of_adc = jax.random.split(key, 3)
+            shape = (charge.shape[0], self.max_hits)
+            noise = self.uncorrelated_noise * jax.random.normal(of_ticks, charge.shape, charge.dtype)
+            resets = self.reset_noise * jax.random.normal(of_resets, shape, charge.dtype)
+            triggers = self._crossings(charge, noise, resets)
+            late = self.uncorrelated_noise * jax.random.normal(of_adc, shape, charge.dtype)
+            exact = self.to_adc(triggers.charge + late)
+            adc = exact + jax.lax.stop_gradient(jnp.clip(jnp.round(exact), 0, self.adc_max) - exact)
+            collected = self.from_adc(adc)
+        return self._report(triggers, collected, adc, charge, time0)
+
+    @property
+    def adc_max(self) -> int:
+        """The highest count."""
+        return 2**self.bits - 1
+
+    def to_adc(self, charge: Array) -> Array:
+        """Counts of a charge [electrons], neither rounded nor limited."""
+        return (charge * self.gain * 1e-3 + self.v_pedestal - self.v_cm) / self._step
+
+    def from_adc(self, adc: Array | int) -> Array:
+        """Charge of a count [electrons]."""
+        return (adc * self._step - self.v_pedestal + self.v_cm) / (self.gain * 1e-3)
+
+    @property
+    def _step(self) -> Array:
+        """[mV] a count."""
+        return (self.v_ref - self.v_cm) / 2**self.bits
+
+    @property
+    def _hold_ticks(self) -> Array:
+        return self.hold / self.tick
+
+    def _report(
+        self, triggers: "_Triggers", collected: PerHit, adc: PerHit, charge: Waveform, time0: PerPixel
+    ) -> PixelHits:
+        real = triggers.probability > 0
+        remaining = charge[:, -1] - _at(charge, triggers.position[:, -1:] + self._hold_ticks + RESET_TICKS)[:, 0]
+
+        def in_us(position: PerHit) -> PerHit:
+            return jnp.where(real, time0[:, None] + self.tick * position, 0.0)
+
+        return PixelHits(
+            charge=jnp.where(real, collected, 0.0),
+            time=in_us(triggers.position),
+            probability=triggers.probability,
+            adc=jnp.where(real, adc, 0.0),
+            window_start=in_us(triggers.start),
+            window_end=in_us(triggers.position + self._hold_ticks),
+            overflow=jnp.where(remaining >= self.threshold, triggers.probability[:, -1], 0.0),
+        )
+
+    def _crossings(
+        self, charge: Waveform, noise: Waveform | float = 0.0, resets: PerHit | float = 0.0
+    ) -> "_Triggers":
+        """Hits for given comparator noise and reset charges."""
+        seen = charge + noise
+        ticks = jnp.arange(charge.shape[1])
+        resets = jnp.broadcast_to(jnp.asarray(resets, charge.dtype), (charge.shape[0], self.max_hits))
+
+        def next_hit(state: tuple[PerPixel, PerPixel], reset: PerPixel) -> tuple:
+            alive, start = state
+            base = _at(charge, start[:, None])[:, 0]
+            level = base + self.threshold - reset
+            fires = (seen >= level[:, None]) & (ticks >= start[:, None])
+            hit = alive * jnp.any(fires, axis=1)
+            after = jnp.argmax(fires, axis=1)[:, None]
+            above = jnp.take_along_axis(seen, after, axis=1)[:, 0] - level
+            below = level - jnp.take_along_axis(seen, jnp.maximum(after - 1, 0), axis=1)[:, 0]
+            between = (hit > 0) & (below > 0)
+            fraction = jnp.where(between, above, 0.0) / jnp.where(between, above + below, 1.0)
+            position = jnp.where(hit > 0, jnp.maximum(start, after[:, 0] - fraction), 0.0)
+            end = position[:, None] + self._hold_ticks
+            collected = _at(charge, end)[:, 0] - base + reset
+            trigger = _Triggers(position, start, hit, collected, jnp.zeros_like(hit))
+            return (hit, end[:, 0] + RESET_TICKS), trigger
+
+        nothing = jnp.zeros_like(charge[:, 0])
+        _, triggers = jax.lax.scan(next_hit, (nothing + 1, nothing), resets.T)
+        return jax.tree.map(jnp.transpose, triggers)
+
+    def _first_passages(self, charge: Waveform) -> "_Triggers":
+        """Hits averaged over the noise."""
+        steps = jnp.abs(jnp.diff(jax.lax.stop_gradient(charge), axis=1, prepend=0.0))
+        path = jnp.cumsum(steps, axis=1)
+
+        def next_hit(state: tuple[PerPixel, ...], _: None) -> tuple:
+            reached, start, base, variance = state
+            deviation = _root(self.reset_noise**2 + variance)
+            sigma = jnp.maximum(self.uncorrelated_noise, SHARPEST * deviation)
+            node, ticks = self._cells(path, start, deviation + sigma)
+            level = self.threshold - deviation[:, None] * _reset_grid()
+            height = _at(charge, node) - base[:, None]
+            passage = _first_passage(height, ticks, level, sigma)
+            slope = height - (_at(charge, node - 1) - base[:, None])
+            over = height - passage.level
+            early = _positive_mean(over, sigma[:, None])
+            early = early / (early + _positive_mean(slope - over, sigma[:, None]))
+            position = jnp.maximum(node + passage.lag - early, start[:, None])
+            end = position + self._hold_ticks
+            collected = _at(charge, end) - base[:, None] + self.threshold - passage.level
+            lost = _at(charge, end + RESET_TICKS)
+
+            probability = jnp.sum(passage.probability, axis=1)
+            possible = probability > jnp.finfo(charge.dtype).tiny ** 0.5
+            weight = passage.probability / jnp.where(possible, probability, 1.0)[:, None]
+            mean_position, mean_lost, mean_charge = (
+                jnp.sum(weight * x, axis=1) for x in (position, lost, collected)
+            )
+            variance, charge_variance = (
+                jnp.sum(weight * (x - mean[:, None]) ** 2, axis=1)
+                for x, mean in ((lost, mean_lost), (collected, mean_charge))
+            )
+            reached = reached * jnp.where(possible, probability, 0.0)
+            trigger = _Triggers(mean_position, start, reached, mean_charge, _root(charge_variance))
+            start = mean_position + self._hold_ticks + RESET_TICKS
+            return (reached, start, mean_lost, variance), trigger
+
+        nothing = jnp.zeros_like(charge[:, 0])
+        state = (nothing + 1, nothing, nothing, nothing)
+        _, triggers = jax.lax.scan(jax.checkpoint(next_hit), state, None, length=self.max_hits)
+        return jax.tree.map(jnp.transpose, triggers)
+
+    def _cells(
+        self, path: Waveform, start: PerPixel, width: PerPixel
+    ) -> tuple[Float[Array, "p c"], Float[Array, "p c"]]:
+        """Abscissae in ticks, and how many ticks each stands for.
+
+        Groups are short where the charge passes the threshold or moves a hold time later, seen in the
+        length of its `path`, sum |dQ|. n ticks around a centre are represented by
+        centre +- sqrt((n^2 - 1) / 12), n / 2 ticks each: exact for a cubic, and for n = 1 and 2 always.
+        """
+        start, width, threshold, hold = jax.lax.stop_gradient(
+            (start, width[:, None], self.threshold, self._hold_ticks)
+        )
+        n_ticks = path.shape[1]
+        first = jnp.clip(jnp.ceil(start), 0, n_ticks).astype(int)[:, None]
+        ticks = jnp.maximum(jnp.arange(n_ticks), first)
+        later = jnp.minimum(jnp.arange(n_ticks) + jnp.round(hold).astype(int), n_ticks - 1)
+        passed = path - _at(path, start[:, None])
+        passed = jnp.clip(passed, threshold - 5 * width, threshold + 8 * width)
+        moments = ((0.55, passed), (0.15, path[:, later]), (0.3, ticks.astype(path.dtype)))
+        progress = sum(share * _from_0_to_1(x, first) for share, x in moments)
+        inner = jax.vmap(lambda x: jnp.searchsorted(x, jnp.arange(1, CELLS) / CELLS))(progress)
+        edges = jnp.concatenate([first, jnp.maximum(inner, first), jnp.full_like(first, n_ticks)], axis=1)
+        n = jnp.diff(edges, axis=1).astype(path.dtype)
+        centre = (edges[:, 1:] + edges[:, :-1] - 1) / 2
+        half = jnp.sqrt(jnp.maximum(n**2 - 1, 0.0) / 12)
+        node = jnp.stack([centre - half, centre + half], axis=2).reshape(len(n), -1)
+        return node, jnp.repeat(n / 2, 2, axis=1)
+
+
+class _Triggers(eqx.Module):
+    """Hits before the ADC, positions in ticks; charges with the reset noise, and their spread."""
+
+    position: Array
+    start: Array
+    probability: Array
+    charge: Array
+    spread: Array
+
+
+class _Passage(eqx.Module):
+    """Per abscissa: chance to fire there, mean level crossed, and how far from the abscissa [ticks]."""
+
+    probability: Float[Array, "p c"]
+    level: Float[Array, "p c"]
+    lag: Float[Array, "p c"]
+
+
+def _first_passage(
+    height: Float[Array, "p c"], ticks: Float[Array, "p c"], level: Float[Array, "p r"], sigma: PerPixel
+) -> _Passage:
+    """First of many independent comparisons height + noise >= level, averaged over the levels.
+
+    A group of ticks of constant hazard u fires at the fraction 1/u - 1/(e^u - 1) of its length;
+    1/2 - u (u + 6.3) / (2 u^2 + 12 u + 75.6) is that to 0.02.
+    """
+    weights = _reset_weights(level.dtype)
+    almost = 1 - jnp.finfo(level.dtype).eps
+    scale = 1 / (math.sqrt(2) * sigma[:, None])
+
+    def next_group(survived: Float[Array, "p r"], group: tuple[PerPixel, PerPixel]) -> tuple:
+        height, ticks = (x[:, None] for x in group)
+        exceeds = 0.5 * erfc((level - height) * scale)
+        hazard = -ticks * jnp.log1p(-jnp.minimum(exceeds, almost))
+        surviving = survived * jnp.exp(-hazard)
+        lean = hazard * (hazard + 6.3) / (2 * hazard**2 + 12 * hazard + 75.6)
+        fires = survived - surviving
+        return surviving, (fires @ weights, (fires * level) @ weights, (fires * lean) @ weights)
+
+    start = jnp.ones_like(level)
+    sums = jax.lax.scan(next_group, start, (height.T, ticks.T))[1]
+    probability, level_sum, lean_sum = (x.T for x in sums)
+    possible = probability > jnp.finfo(level.dtype).tiny ** 0.5
+    total = jnp.where(possible, probability, 1.0)
+    mean_level = jnp.where(possible, level_sum / total, level[:, :1])
+    length = jnp.sqrt(jnp.maximum(4 * ticks**2 - 1, 0.0)) / 2
+    return _Passage(probability, mean_level, -length * jnp.where(possible, lean_sum / total, 0.0))
+
+
+def _reset_grid() -> np.ndarray:
+    """Standard deviations of the reset charge; the trapezoidal rule is the best one for a step."""
+    return np.linspace(-RESET_RANGE, RESET_RANGE, RESET_NODES)
+
+
+def _reset_weights(dtype: jnp.dtype) -> Array:
+    density = np.exp(-(_reset_grid() ** 2) / 2)
+    return jnp.asarray(density / density.sum(), dtype)
+
+
+def _at(charge: Waveform, position: Float[Array, "p m"]) -> Float[Array, "p m"]:
+    """`charge` at positions in ticks, linear in between, constant outside."""
+    left = jnp.clip(jnp.floor(jax.lax.stop_gradient(position)), 0, charge.shape[1] - 2)
+    fraction = jnp.clip(position - left, 0.0, 1.0)
+    left = left.astype(int)
+    here = jnp.take_along_axis(charge, left, axis=1)
+    there = jnp.take_along_axis(charge, left + 1, axis=1)
+    return here + fraction * (there - here)
+
+
+def _from_0_to_1(x: Waveform, first: Int[Array, "p 1"]) -> Waveform:
+    """A rising function, scaled from 0 at `first` to 1 at the end; 0 where it does not rise."""
+    low = jnp.take_along_axis(x, jnp.minimum(first, x.shape[1] - 1), axis=1)
+    total = x[:, -1:] - low
+    return jnp.maximum(x - low, 0.0) / jnp.where(total > 0, total, 1.0)
+
+
+def _root(square: Array) -> Array:
+    """Square root with gradient 0 at 0."""
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
+def _positive_mean(mean: Array, sigma: Array) -> Array:
+    """E[x | x > 0] of a normal x."""
+    z = jnp.maximum(mean / sigma, -6.0)  # further down it is sigma / 6, and ndtr would vanish
+    return sigma * (z + _normal_density(z) / ndtr(z))
+
+
+def _mean_below(mean: Array, limit: Array, sigma: Array) -> Array:
+    """E[min(x, limit)] of a normal x; sigma = 0 is min(mean, limit)."""
+    scale = jnp.where(sigma > 0, sigma, 1.0)
+    z = (mean - limit) / scale
+    smooth = mean - scale * (z * ndtr(z) + _normal_density(z))
+    return jnp.where(sigma > 0, smooth, jnp.minimum(mean, limit))
+
+
+def _normal_density(z: Array) -> Array:
+    return jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)

@@ -1,0 +1,334 @@
+"""Pixel planes: the charge that electron clouds induce on pads, and the hits it triggers.
+
+A pad's signal is a short sum of separable terms p_r(x) p_r(y) b_r(z) (`pad_response`), so a cloud costs
+a few products per pad: p_r integrated exactly against its Gaussian along columns and rows
+(`hat_weights`), and b_r, met at the drift velocity, against its Gaussian in time. Only pads near
+charge exist, each with a timeline as long as its signal; `LArPix` turns timelines into hits.
+"""
+
+from functools import partial
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from dptoolkit import units
+from dptoolkit.charge.larpix import LArPix, PixelHits
+from dptoolkit.charge.nominal import Nominal
+from dptoolkit.charge.pad_response import PadResponse, build_pad_response
+from dptoolkit.charge.spread import hat_weights
+from dptoolkit.charge.tiles import Items, deal
+from dptoolkit.events import Electrons, Hits, bucket
+from dptoolkit.params import Component
+
+PADS = 4
+"""Pads of a tile, along columns and along rows."""
+TICKS = 64
+"""Ticks of a tile."""
+CLOUDS = 32
+"""Clouds of a work item."""
+CHUNK = 8
+"""Work items computed at once: bounds the memory."""
+WIDTHS = 5.0
+"""Standard deviations of a cloud that are kept."""
+TIMELINES = (6, 16, 64)
+"""Lengths of timelines [tiles]; longer signals get as many as they need."""
+
+
+class PadTable(eqx.Module):
+    """`PadResponse` arranged for a tile: which term of which pad answers to charge at which node."""
+
+    matrix: Float[Array, "x r p"]
+    profiles: Float[Array, "r z"]
+    height_step: float = eqx.field(static=True)
+    nodes_per_pad: int = eqx.field(static=True)
+    halo: int = eqx.field(static=True)
+    """Pads by which a cloud may stick out of its tile."""
+    reach: int = eqx.field(static=True)
+    """Pads on each side on which a cloud induces."""
+    late: int = eqx.field(static=True)
+    """Ticks by which a cloud may stick out of its tile."""
+    lead: int = eqx.field(static=True)
+    """Ticks by which a signal starts before its charge arrives."""
+
+    @property
+    def window(self) -> int:
+        """Ticks of an item's signals."""
+        return -(-(self.lead + TICKS + 2 * self.late + 1) // TICKS) * TICKS
+
+
+class PixelLayout(eqx.Module):
+    """Work items, and where the signal of each of their pads goes in the row of all timelines."""
+
+    items: Items
+    place: Int[np.ndarray, "i a b"]
+    """First sample in the flat buffer of timelines; beyond its end for pads that do not exist."""
+    pad: tuple[Int[np.ndarray, "p k"], ...]
+    """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
+    lengths: tuple[int, ...] = eqx.field(static=True)
+    """Ticks of the timelines of each table."""
+
+
+class PixelPlane(Component):
+    """Square pads at one pitch; pad (column, row) is centred at (across, up) = (column, row) pitch - offset."""
+
+    table: PadTable
+    front_end: LArPix
+    name: str = eqx.field(static=True, default="pixels")
+    pitch: float = eqx.field(static=True, default=0.4434)
+    n_columns: int = eqx.field(static=True, default=140)
+    n_rows: int = eqx.field(static=True, default=280)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], position: int, nominal: Nominal, where: str) -> Self:
+        """Keys: name, pitch, pad (side; the pitch by default), front_end."""
+        config = dict(config)
+        if "pitch" not in config:
+            raise ValueError(f"{where}: 'pitch' is missing")
+        pitch = units.parse(config.pop("pitch"), "cm")
+        pad = units.parse(config.pop("pad", pitch), "cm")
+        front_end = nominal.build(LArPix, config.pop("front_end", None), f"{where}.front_end")
+        response = build_pad_response(pitch, pad, nominal.volumes.drift_length)
+        width, height = nominal.volumes.face
+        return cls(
+            table=pad_table(
+                response,
+                step=nominal.speed * front_end.tick,
+                widest=nominal.widest / pitch,
+                longest=nominal.longest / front_end.tick,
+            ),
+            front_end=front_end,
+            name=str(config.pop("name", "pixels")),
+            pitch=pitch,
+            n_columns=round(width / pitch),
+            n_rows=round(height / pitch),
+            **nominal.leftover(config, where, ()),
+        )
+
+    @property
+    def n_channels(self) -> int:
+        """Pads of one drift volume."""
+        return self.n_columns * self.n_rows
+
+    def pad_number(self, electrons: Electrons) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """Continuous (column, row) of the clouds; pads are centred on whole numbers."""
+        column = electrons.across / self.pitch + (self.n_columns - 1) / 2
+        return column, electrons.up / self.pitch + (self.n_rows - 1) / 2
+
+    def layout(self, electrons: Electrons, speed: float) -> PixelLayout:
+        """Deal concrete clouds to work items; on the host."""
+        column, row = (np.asarray(c, float) for c in self.pad_number(electrons))
+        tick = np.asarray(electrons.time, float) / self.front_end.tick
+        keys = np.stack(
+            [
+                np.asarray(electrons.event),
+                np.asarray(electrons.volume),
+                np.floor((column + 0.5) / PADS),
+                np.floor((row + 0.5) / PADS),
+                np.floor(tick / TICKS),
+            ],
+            axis=1,
+        ).astype(int)
+        on_plane = (column > -1) & (column < self.n_columns) & (row > -1) & (row < self.n_rows)
+        items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS, CHUNK)
+        return self._timelines(items)
+
+    def __call__(
+        self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""], key: Array | None = None
+    ) -> Hits:
+        """Hits of every pad that sees charge."""
+        timelines = self.induce(electrons, layout, speed)
+        keys = [None] * len(timelines) if key is None else list(jax.random.split(key, len(timelines)))
+        found = [
+            self._trigger(charge, pad, pad_key)
+            for charge, pad, pad_key in zip(timelines, layout.pad, keys, strict=True)
+        ]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
+
+    def induce(
+        self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""]
+    ) -> list[Float[Array, "p t"]]:
+        """Cumulative induced charge [electrons] at the ticks of every timeline, a block a length."""
+        column, row = self.pad_number(electrons)
+        tick = self.front_end.tick
+        clouds = jnp.stack(
+            [
+                electrons.n,
+                column,
+                electrons.var_across / self.pitch**2,
+                row,
+                electrons.var_up / self.pitch**2,
+                electrons.time / tick,
+                electrons.var_time / tick**2,
+            ],
+            axis=-1,
+        )
+        kernel = self._time_kernel(speed)
+        size = sum(len(pad) * length for pad, length in zip(layout.pad, layout.lengths, strict=True))
+        window = self.table.window
+
+        @jax.checkpoint
+        def add_chunk(buffer: Array, chunk: tuple[Array, ...]) -> tuple[Array, None]:
+            cloud, filled, tile, place = chunk
+            signal = self._tile_signals(clouds[cloud], filled, tile, kernel)
+            numbers = jax.lax.ScatterDimensionNumbers((1,), (), (0,))
+            return (
+                jax.lax.scatter_add(
+                    buffer,
+                    place.reshape(-1, 1),
+                    signal.reshape(-1, window),
+                    numbers,
+                    mode=jax.lax.GatherScatterMode.FILL_OR_DROP,
+                ),
+                None,
+            )
+
+        chunks = jax.tree.map(
+            lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])),
+            (layout.items.cloud, layout.items.filled, layout.items.tile, layout.place),
+        )
+        buffer = jax.lax.scan(add_chunk, jnp.zeros(size, clouds.dtype), chunks)[0]
+        timelines, first = [], 0
+        for pad, length in zip(layout.pad, layout.lengths, strict=True):
+            block = buffer[first : first + len(pad) * length].reshape(len(pad), length)
+            timelines.append(jnp.cumsum(block, axis=1))
+            first += len(pad) * length
+        return timelines
+
+    def _tile_signals(
+        self,
+        clouds: Float[Array, "i d 7"],
+        filled: Array,
+        tile: Int[Array, "i 5"],
+        kernel: Float[Array, "n r t"],
+    ) -> Float[Array, "i a b t"]:
+        """Charge per tick that the clouds of each item induce on the pads around its tile."""
+        table = self.table
+        n, column, column_variance, row, row_variance, tick, tick_variance = jnp.moveaxis(clouds, -1, 0)
+        n = jnp.where(filled, n, 0.0)
+        multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+
+        def share(place: Array, variance: Array, block: Array) -> Array:
+            first = block[:, None] * PADS - table.halo - 0.5
+            offset = jnp.arange(table.matrix.shape[0]) - ((place - first) * table.nodes_per_pad)[..., None]
+            weights = hat_weights(offset, (variance * table.nodes_per_pad**2)[..., None])
+            return multiply("idx,xrp->idrp", weights, jax.lax.stop_gradient(table.matrix))
+
+        by_column = share(column, column_variance, tile[:, 2])
+        by_row = share(row, row_variance, tile[:, 3])
+        node = jnp.arange(kernel.shape[0]) - table.late
+        moment = node - (tick - tile[:, 4, None] * TICKS)[..., None]
+        in_time = n[..., None] * hat_weights(moment, tick_variance[..., None])
+        signal = multiply("idn,nrt->idrt", in_time, kernel)
+        pads = by_column[..., :, None] * by_row[..., None, :]
+        return multiply("idrab,idrt->iabt", pads, signal)
+
+    def _time_kernel(self, speed: Float[Array, ""]) -> Float[Array, "n r t"]:
+        """Charge induced per tick of the window by charge that arrives at each node in time."""
+        table = self.table
+        height = speed * self.front_end.tick * jnp.arange(table.lead + 1) / table.height_step
+        last = table.profiles.shape[1] - 1
+        cell = jnp.clip(jax.lax.stop_gradient(jnp.floor(height)).astype(int), 0, last - 1)
+        part = jnp.clip(height - cell, 0.0, 1.0)
+        profile = (1 - part) * table.profiles[:, cell] + part * table.profiles[:, cell + 1]
+        induced = profile[:, :-1] - profile[:, 1:]
+        n_nodes = TICKS + 2 * table.late + 1
+        # a cloud at node n fills ticks n .. n + lead of the window, the last at its arrival
+        before = table.lead + jnp.arange(n_nodes)[:, None] - jnp.arange(table.window)[None, :]
+        inside = (before >= 0) & (before < table.lead)
+        kernel = jnp.where(inside, induced[:, jnp.clip(before, 0, table.lead - 1)], 0.0)
+        return jnp.moveaxis(kernel, 0, 1)
+
+    def _trigger(self, charge: Float[Array, "p t"], pad: Int[np.ndarray, "p k"], key: Array | None) -> Hits:
+        event, volume, column, row, first, exists = jnp.moveaxis(jnp.asarray(pad), 1, 0)
+        hits: PixelHits = self.front_end(charge, first * jnp.asarray(self.front_end.tick, charge.dtype), key)
+        valid = exists > 0
+        return Hits(
+            charge=hits.charge,
+            time=hits.time,
+            probability=jnp.where(valid[:, None], hits.probability, 0.0),
+            total=jnp.where(valid, charge[:, -1], 0.0),
+            event=event,
+            volume=volume,
+            column=column,
+            row=row,
+            valid=valid,
+        )
+
+    def _timelines(self, items: Items) -> PixelLayout:
+        """Give every pad near an item a timeline that spans its items."""
+        table = self.table
+        margin = table.halo + table.reach
+        around = np.arange(-margin, PADS + margin)
+        tile = items.tile.astype(np.int64)
+        column = tile[:, 2, None, None] * PADS + around[:, None]
+        row = tile[:, 3, None, None] * PADS + around
+        used = items.filled.any(axis=1)[:, None, None]
+        real = (column >= 0) & (column < self.n_columns) & (row >= 0) & (row < self.n_rows) & used
+        event, volume = tile[:, 0, None, None], tile[:, 1, None, None]
+        number = ((event * 4096 + volume) * self.n_columns + column) * self.n_rows + row
+        number = np.broadcast_to(number, real.shape)
+        distinct, inverse = np.unique(number[real], return_inverse=True)
+        n_tiles = table.window // TICKS
+        # windows of a pad's items: first and last tile in time
+        start = np.broadcast_to(tile[:, 4, None, None], real.shape)[real]
+        low = np.full(len(distinct), np.iinfo(np.int64).max)
+        high = np.full(len(distinct), np.iinfo(np.int64).min)
+        np.minimum.at(low, inverse, start)
+        np.maximum.at(high, inverse, start + n_tiles)
+        spans = high - low
+        longest = int(spans.max()) if len(spans) else 0
+        lengths = [t for t in TIMELINES if t < longest]
+        lengths.append(next((t for t in TIMELINES if t >= longest), bucket(longest, smallest=TIMELINES[-1])))
+
+        offset = np.zeros(len(distinct), np.int64)
+        pads, first_sample, shortest = [], 0, 0
+        for length in lengths:
+            member = np.flatnonzero((spans > shortest) & (spans <= length))
+            size = bucket(max(len(member), 1), smallest=64)
+            rows = np.zeros((size, 6), np.int32)
+            plane, rows[: len(member), 3] = np.divmod(distinct[member], self.n_rows)
+            plane, rows[: len(member), 2] = np.divmod(plane, self.n_columns)
+            rows[: len(member), 0], rows[: len(member), 1] = np.divmod(plane, 4096)
+            rows[: len(member), 4] = low[member] * TICKS - table.late - table.lead
+            rows[: len(member), 5] = 1
+            offset[member] = first_sample + np.arange(len(member)) * length * TICKS - low[member] * TICKS
+            first_sample += size * length * TICKS
+            pads.append(rows)
+            shortest = length
+        place = np.full(real.shape, first_sample, np.int64)
+        place[real] = offset[inverse] + start * TICKS
+        if first_sample >= 2**31:
+            raise ValueError("too much charge for one call: simulate fewer events or segments at once")
+        return PixelLayout(
+            items, place.astype(np.int32), tuple(pads), tuple(length * TICKS for length in lengths)
+        )
+
+
+def pad_table(response: PadResponse, *, step: float, widest: float, longest: float) -> PadTable:
+    """Arrange a response for tiles; `step` [cm a tick], `widest` [pitch], `longest` [ticks]."""
+    per_pad = round(response.pitch / (response.nodes[1] - response.nodes[0]))
+    halo = max(1, int(np.ceil(WIDTHS * widest)))
+    half = (len(response.nodes) - 1) // 2
+    reach = -(-half // per_pad)
+    n_nodes = (PADS + 2 * halo) * per_pad + 1
+    node = np.arange(n_nodes)[:, None] - (halo * per_pad + per_pad // 2)
+    pad = np.arange(-(halo + reach), PADS + halo + reach)[None, :]
+    column = node - pad * per_pad + half
+    inside = (column >= 0) & (column < len(response.nodes))
+    matrix = np.where(inside, response.factors[:, np.clip(column, 0, len(response.nodes) - 1)], 0.0)
+    real = jnp.result_type(float)
+    height_step = float(response.heights[1] - response.heights[0])
+    return PadTable(
+        matrix=jnp.asarray(np.moveaxis(matrix, 0, 1), real),
+        profiles=jnp.asarray(response.profiles, real),
+        height_step=height_step,
+        nodes_per_pad=per_pad,
+        halo=halo,
+        reach=reach,
+        late=int(np.ceil(WIDTHS * longest)) + 2,
+        lead=int(np.ceil(1.15 * response.heights[-1] / step)) + 1,
+    )
