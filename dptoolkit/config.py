@@ -30,7 +30,7 @@ from dptoolkit.detector import LArTPC
 from dptoolkit.geometry import Volumes
 from dptoolkit.params import Component, infos, replace
 
-_ROOM = 2.5
+_ROOM = 2.0
 """Tables provide for diffusion constants up to this many times the nominal ones."""
 
 _SEARCHED = ("charge", "light")
@@ -112,7 +112,7 @@ def _nominal(parts: Mapping[str, Any], volumes: Volumes, planes: list[Any], anod
     field, drift, diffusion = parts["field"], parts["drift"], parts["diffusion"]
     speed = float(drift.speed(field.nominal()))
     time = volumes.drift_length / speed
-    half_step = parts.get("step", LArTPC.step) / 2
+    length = 2 * parts.get("step", LArTPC.step) / np.sqrt(12)
     return Nominal(
         volumes=volumes,
         planes=planes,
@@ -120,8 +120,8 @@ def _nominal(parts: Mapping[str, Any], volumes: Volumes, planes: list[Any], anod
         efield=float(field.nominal()),
         speed=speed,
         temperature=float(getattr(drift, "temperature", 87.17)),
-        widest=float(np.sqrt(_ROOM * 2 * diffusion.transverse * time)) + half_step,
-        longest=float(np.sqrt(_ROOM * 2 * diffusion.longitudinal * time) + half_step) / speed,
+        widest=float(np.sqrt(_ROOM * 2 * diffusion.transverse * time + length**2)),
+        longest=float(np.sqrt(_ROOM * 2 * diffusion.longitudinal * time + length**2)) / speed,
         build=build,
         leftover=_leftover,
     )

@@ -28,10 +28,10 @@ Waveform = Float[Array, "p t"]
 RESET_TICKS = 1
 """Ticks between digitisation and the start of the next integration (larnd-sim, RESET_CYCLES)."""
 
-CELLS = 64
+CELLS = 48
 """Groups of ticks of equal hazard per pixel and hit, two abscissae each."""
 
-RESET_NODES = 25
+RESET_NODES = 21
 RESET_RANGE = 4.5
 """Nodes of the reset charge, and how many standard deviations they span."""
 
@@ -69,6 +69,11 @@ class LArPix(Component):
     The product runs over `CELLS` groups of ticks, the reset charge over `RESET_NODES`. Each
     later hit starts at the mean reset time of the one before; the spread of the charge lost there is
     added to the reset noise. Without noise both calls follow the crossings of Q exactly.
+
+    Against samples: the first hit within 0.4 % in probability, 0.05 us and 20 e; later hits of one rise
+    within 0.02 us and 30 e, 0.006 and 0.3 us where they are unlikely. Not reproduced is a later hit that
+    depends on which of two far pulses made the one before (3 ke, then 20 ke: 0.58 for a probability of
+    0.24). Saturation is averaged over the noise, rounding is not (500 e without noise).
     """
 
     threshold: Array = param(5000.0, "electron", bounds=(100.0, 1e5), symbol="q_thr", reference="larnd-sim")
@@ -77,9 +82,9 @@ class LArPix(Component):
         500.0, "electron", bounds=(0.0, 1e4), symbol="sigma_u", reference="larnd-sim"
     )
     hold: Array = param(1.8, "us", bounds=(0.0, 20.0), symbol="t_hold", reference="larnd-sim")
-    gain: Array = param(4.0, "uV/e", bounds=(0.5, 20.0), symbol="g", reference="larnd-sim, Module 0")
-    v_ref: Array = param(1282.7, "mV", bounds=(800.0, 1800.0), symbol="V_ref", reference="larnd-sim, Module 0")
-    v_cm: Array = param(284.3, "mV", bounds=(0.0, 700.0), symbol="V_cm", reference="larnd-sim, Module 0")
+    gain: Array = param(4.0, "uV/e", bounds=(0.5, 20.0), symbol="g", reference="larnd-sim")
+    v_ref: Array = param(1282.7, "mV", bounds=(800.0, 1800.0), symbol="V_ref", reference="larnd-sim")
+    v_cm: Array = param(284.3, "mV", bounds=(0.0, 700.0), symbol="V_cm", reference="larnd-sim")
     v_pedestal: Array = param(580.0, "mV", bounds=(0.0, 1000.0), symbol="V_ped", reference="larnd-sim")
     bits: int = eqx.field(static=True, default=8)
     tick: float = eqx.field(static=True, default=0.1)
@@ -144,7 +149,8 @@ class LArPix(Component):
         self, triggers: "_Triggers", collected: PerHit, adc: PerHit, charge: Waveform, time0: PerPixel
     ) -> PixelHits:
         real = triggers.probability > 0
-        remaining = charge[:, -1] - _at(charge, triggers.position[:, -1:] + self._hold_ticks + RESET_TICKS)[:, 0]
+        restart = triggers.position[:, -1:] + self._hold_ticks + RESET_TICKS
+        remaining = charge[:, -1] - _at(charge, restart)[:, 0]
 
         def in_us(position: PerHit) -> PerHit:
             return jnp.where(real, time0[:, None] + self.tick * position, 0.0)

@@ -28,12 +28,16 @@ PADS = 4
 """Pads of a tile, along columns and along rows."""
 TICKS = 64
 """Ticks of a tile."""
-CLOUDS = 32
+CLOUDS = 16
 """Clouds of a work item."""
 CHUNK = 8
 """Work items computed at once: bounds the memory."""
-WIDTHS = 5.0
-"""Standard deviations of a cloud that are kept."""
+WIDTHS = 4.4
+"""Standard deviations of a cloud that are kept: all but 1e-5."""
+FAINT = 30.0
+"""Pads that collect less [electrons] and stay far below the threshold are left out."""
+SAFE = 4.0
+"""How many standard deviations of the noise are far below the threshold; then P(hit) < 3e-5."""
 TIMELINES = (6, 16, 64)
 """Lengths of timelines [tiles]; longer signals get as many as they need."""
 
@@ -68,6 +72,8 @@ class PixelLayout(eqx.Module):
     """First sample in the flat buffer of timelines; beyond its end for pads that do not exist."""
     pad: tuple[Int[np.ndarray, "p k"], ...]
     """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
+    seen: tuple[Int[np.ndarray, " s"], ...]
+    """Timelines that can matter, by position in their table; the number of timelines pads the rest."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     """Ticks of the timelines of each table."""
 
@@ -91,7 +97,7 @@ class PixelPlane(Component):
         pitch = units.parse(config.pop("pitch"), "cm")
         pad = units.parse(config.pop("pad", pitch), "cm")
         front_end = nominal.build(LArPix, config.pop("front_end", None), f"{where}.front_end")
-        response = build_pad_response(pitch, pad, nominal.volumes.drift_length)
+        response = build_pad_response(pitch, pad, nominal.volumes.drift_length, nodes_per_pitch=20).sharpened()
         width, height = nominal.volumes.face
         return cls(
             table=pad_table(
@@ -134,7 +140,15 @@ class PixelPlane(Component):
         ).astype(int)
         on_plane = (column > -1) & (column < self.n_columns) & (row > -1) & (row < self.n_rows)
         items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS, CHUNK)
-        return self._timelines(items)
+        layout = self._timelines(items)
+        least = self.front_end.threshold - SAFE * jnp.hypot(
+            self.front_end.reset_noise, self.front_end.uncorrelated_noise
+        )
+        seen = tuple(
+            _positions((np.asarray(charge.max(axis=1)) > least) | (np.asarray(charge[:, -1]) > FAINT))
+            for charge in _induce(self, electrons, layout, jnp.asarray(speed, electrons.n.dtype))
+        )
+        return eqx.tree_at(lambda table: table.seen, layout, seen)
 
     def __call__(
         self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""], key: Array | None = None
@@ -143,8 +157,8 @@ class PixelPlane(Component):
         timelines = self.induce(electrons, layout, speed)
         keys = [None] * len(timelines) if key is None else list(jax.random.split(key, len(timelines)))
         found = [
-            self._trigger(charge, pad, pad_key)
-            for charge, pad, pad_key in zip(timelines, layout.pad, keys, strict=True)
+            self._trigger(charge, pad, seen, pad_key)
+            for charge, pad, seen, pad_key in zip(timelines, layout.pad, layout.seen, keys, strict=True)
         ]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
@@ -242,8 +256,16 @@ class PixelPlane(Component):
         kernel = jnp.where(inside, induced[:, jnp.clip(before, 0, table.lead - 1)], 0.0)
         return jnp.moveaxis(kernel, 0, 1)
 
-    def _trigger(self, charge: Float[Array, "p t"], pad: Int[np.ndarray, "p k"], key: Array | None) -> Hits:
-        event, volume, column, row, first, exists = jnp.moveaxis(jnp.asarray(pad), 1, 0)
+    def _trigger(
+        self,
+        charge: Float[Array, "p t"],
+        pad: Int[np.ndarray, "p k"],
+        seen: Int[np.ndarray, " s"],
+        key: Array | None,
+    ) -> Hits:
+        charge = charge.at[seen].get(mode="fill", fill_value=0.0)
+        rows = jnp.asarray(pad).at[seen].get(mode="fill", fill_value=0)
+        event, volume, column, row, first, exists = jnp.moveaxis(rows, 1, 0)
         hits: PixelHits = self.front_end(charge, first * jnp.asarray(self.front_end.tick, charge.dtype), key)
         valid = exists > 0
         return Hits(
@@ -304,8 +326,24 @@ class PixelPlane(Component):
         if first_sample >= 2**31:
             raise ValueError("too much charge for one call: simulate fewer events or segments at once")
         return PixelLayout(
-            items, place.astype(np.int32), tuple(pads), tuple(length * TICKS for length in lengths)
+            items=items,
+            place=place.astype(np.int32),
+            pad=tuple(pads),
+            seen=tuple(np.flatnonzero(rows[:, 5]).astype(np.int32) for rows in pads),
+            lengths=tuple(length * TICKS for length in lengths),
         )
+
+
+@eqx.filter_jit
+def _induce(plane: PixelPlane, electrons: Electrons, layout: PixelLayout, speed: Array) -> list[Array]:
+    return plane.induce(electrons, layout, speed)
+
+
+def _positions(wanted: np.ndarray) -> Int[np.ndarray, " s"]:
+    index = np.flatnonzero(wanted)
+    padded = np.full(bucket(max(len(index), 1), smallest=64), len(wanted), np.int32)
+    padded[: len(index)] = index
+    return padded
 
 
 def pad_table(response: PadResponse, *, step: float, widest: float, longest: float) -> PadTable:
@@ -313,7 +351,8 @@ def pad_table(response: PadResponse, *, step: float, widest: float, longest: flo
     per_pad = round(response.pitch / (response.nodes[1] - response.nodes[0]))
     halo = max(1, int(np.ceil(WIDTHS * widest)))
     half = (len(response.nodes) - 1) // 2
-    reach = -(-half // per_pad)
+    # what sticks out of the tile is faint, and the table's last half pad is shared with no other
+    reach = half // per_pad
     n_nodes = (PADS + 2 * halo) * per_pad + 1
     node = np.arange(n_nodes)[:, None] - (halo * per_pad + per_pad // 2)
     pad = np.arange(-(halo + reach), PADS + halo + reach)[None, :]
@@ -330,5 +369,5 @@ def pad_table(response: PadResponse, *, step: float, widest: float, longest: flo
         halo=halo,
         reach=reach,
         late=int(np.ceil(WIDTHS * longest)) + 2,
-        lead=int(np.ceil(1.15 * response.heights[-1] / step)) + 1,
+        lead=int(np.ceil(1.1 * response.heights[-1] / step)) + 1,
     )

@@ -1,0 +1,64 @@
+"""The commands, in groups; what they need is imported when they run."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+import dptoolkit
+from dptoolkit.cli import check, demo, describe, look, simulate
+from dptoolkit.cli.shell import Commands, Debug, emit, with_debug
+
+EPILOG = (
+    "Results go to files or standard output, messages to standard error. "
+    "Exit codes: 0 done, 1 internal error, 2 usage or input, 3 not converged, 130 after Ctrl-C."
+)
+
+app = typer.Typer(
+    cls=Commands,
+    help="Differentiable modelling of neutrino detectors: simulate, calibrate and reconstruct with one model.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        emit(f"dptoolkit {dptoolkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    pass
+
+
+def _help(command: Callable[..., None]) -> str:
+    """The docstring with every paragraph on one line, so that the terminal's width decides; indented ones stay."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs)
+
+
+for panel, commands in {
+    "Start": (demo.demo, check.doctor),
+    "Detectors": (describe.detectors, describe.describe),
+    "Simulate and look": (simulate.simulate, look.view, look.serve),
+    "Measure": (check.bench,),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel, help=_help(command))(with_debug(command))

@@ -1,0 +1,110 @@
+"""`simulate`: from a file of segments to a file of read-out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dptoolkit.cli.describe import set_parameters
+from dptoolkit.cli.output import as_json, busy, check_target, progress, write_text
+from dptoolkit.cli.shell import say
+
+MAX_SEED = 2**32 - 1
+
+
+def simulate(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Segments: native, edep-sim or Geant4 steps, HDF5 or npz.")
+    ],
+    detector: Annotated[
+        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file; see 'detectors'.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.h5", help="File to write (native HDF5).")],
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=MAX_SEED, show_default="0", help="Of fluctuations and noise."),
+    ] = None,
+    expectation: Annotated[
+        bool, typer.Option("--expectation", help="The expected read-out, without fluctuations and noise.")
+    ] = False,
+    events: Annotated[
+        str, typer.Option("--events", metavar="A:B", help="Half-open range over the sorted events.")
+    ] = ":",
+    place: Annotated[
+        str,
+        typer.Option(
+            "--place",
+            metavar="HOW",
+            help="auto: move the file into the detector if it is outside; file: as it stands; "
+            "X,Y,Z[,AXIS]: file origin in cm, AXIS becomes the drift axis; random: per event.",
+        ),
+    ] = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter, e.g. drift.lifetime='3 ms'. Repeatable."),
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", metavar="F.json", help="Write the totals of the run as JSON.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; does not change the result.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+) -> None:
+    """Simulate the events of a file in a detector.
+
+    An event gets the same numbers alone, in a slice (--events) or in the whole file. After Ctrl-C the
+    complete events stay in OUT.h5.partial; the same command goes on after them. A .partial of another
+    run is an error, and with --force replaced.
+
+    [bold]Examples[/bold]
+
+      dptoolkit simulate segments.h5 --detector module0 --seed 1 -o readout.h5
+
+      dptoolkit simulate muon.h5 -d sbnd --expectation --set drift.lifetime='3 ms' -o muon_3ms.h5
+    """
+    if expectation and seed is not None:
+        raise typer.BadParameter("--seed and --expectation exclude each other: an expectation has no random numbers")
+    for target in (output, summary):
+        if target is not None:
+            check_target(target, force)
+    if summary is not None and summary.resolve() in (output.resolve(), file.resolve()):
+        raise typer.BadParameter(f"--summary {summary}: is also the input or the output; choose another name")
+    from dptoolkit.cache import enable_compilation_cache
+    from dptoolkit.config import load_detector
+    from dptoolkit.io.readers import check_file
+
+    check_file(file)
+    enable_compilation_cache()
+    with busy("building the detector"):
+        model = set_parameters(load_detector(detector), set_ or [])
+    from dptoolkit.simulation import Options, simulate_file
+
+    options = Options(None if expectation else seed or 0, events, place, force, jobs)
+    try:
+        with progress("simulating") as advance:
+            produced = simulate_file(file, model, output, options, advance)
+    except BaseException:
+        partial = output.with_name(output.name + ".partial")
+        if partial.exists():
+            say(f"complete events are kept in {partial}; the same command goes on after them")
+        raise
+    for note in produced.notes:
+        say(note)
+    report = produced.totals.report()
+    if summary is not None:
+        write_text(summary, as_json("summary", _described(report, model.name, produced, options)))
+    say(f"{output}: {_words(produced.n_events, report)}")
+
+
+def _described(report: dict[str, Any], detector: str, produced: Any, options: Any) -> dict[str, Any]:
+    head = {"detector": detector, "seed": options.seed, "expectation": options.seed is None}
+    return {**head, "events": produced.n_events, **report}
+
+
+def _words(n_events: int, report: dict[str, Any]) -> str:
+    parts = [f"{n_events} event{'s' if n_events != 1 else ''}", f"{report['segments']} segments"]
+    parts.append(f"{report['energy_MeV']:.4g} MeV")
+    if report["electrons_collected"] is not None:
+        parts.append(f"{report['electrons_collected']:.4g} electrons collected")
+    if report["hits"] is not None:
+        parts.append(f"{report['hits']:.6g} hits")
+    return f"{', '.join(parts)}; {report['seconds']:.1f} s, and {report['compile_seconds']:.1f} s to compile"

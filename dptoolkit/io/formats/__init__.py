@@ -1,0 +1,1 @@
+"""One file a format; `dptoolkit.io.readers` finds them all."""

@@ -1,0 +1,1 @@
+"""Sources: what happens in a detector, from a track to a cloud of segments."""

@@ -1,0 +1,184 @@
+"""Totals of a simulation: where the energy, the electrons and the time went."""
+
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dptoolkit.charge.deposits import DepositLayout
+from dptoolkit.charge.wires import WirePlane
+from dptoolkit.detector import Layout, LArTPC, Readout
+from dptoolkit.events import Electrons, Hits, Segments, Waveforms
+from dptoolkit.io import count_outside
+
+COLLECTING = 0.5
+"""A wire plane that induces more than this part of the charge, integrated over time, collects it."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over events; None where a number has no meaning for the detector."""
+
+    segments: int = 0
+    segments_outside: int = 0
+    energy_MeV: float = 0.0  # noqa: N815
+    """Of all segments."""
+    electrons_freed: float = 0.0
+    """In the drift volumes."""
+    photons_made: float = 0.0
+    electrons_at_anode: float = 0.0
+    electrons_collected: float | None = None
+    """Wires: expected charge of the collection planes, before RC tails and noise. Pads: before threshold."""
+    hits: float | None = None
+    """Of pixels; the sum of the probabilities in an expectation."""
+    hit_charge: float = 0.0
+    hit_charge_time: float = 0.0
+    """Sum of charge times time from the t0 of the event [electron us]."""
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        sums = {f.name: _add(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return Totals(**sums)
+
+    def timed(self, watch: "Stopwatch") -> "Totals":
+        """The same with the times of a stopwatch."""
+        return replace(self, seconds=watch.seconds, compile_seconds=watch.compile_seconds)
+
+    def report(self) -> dict[str, Any]:
+        """What is shown and stored: the mean time of the hits in place of its sums."""
+        values = asdict(self)
+        charge, moment = values.pop("hit_charge"), values.pop("hit_charge_time")
+        mean = moment / charge if self.hits is not None and charge > 0 else None
+        keys = list(values)
+        keys.insert(keys.index("hits"), "mean_hit_time_us")
+        keys[keys.index("seconds") : keys.index("seconds")] = ["pe", "sensors_hit"]
+        return {key: values.get(key) if key != "mean_hit_time_us" else mean for key in keys}
+
+
+def measure(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) -> Totals:
+    """The totals of the events in `segments`; `layout` and `readout` are what the detector made of them."""
+    freed, photons, electrons = _budget(detector, segments, layout.deposits)
+    valid = np.asarray(segments.valid)
+    return Totals(
+        segments=int(valid.sum()),
+        segments_outside=count_outside(segments, detector.volumes)[0],
+        energy_MeV=float(np.asarray(segments.de, float)[valid].sum()),
+        electrons_freed=float(np.asarray(freed, float).sum()),
+        photons_made=float(np.asarray(photons, float).sum()),
+        electrons_at_anode=float(np.asarray(electrons.n, float).sum()),
+        electrons_collected=_collected(detector, electrons, layout, readout),
+        **_hit_sums(readout, segments),
+    )
+
+
+def collects(plane: WirePlane) -> bool:
+    """Whether the wires of a plane collect the charge rather than only see it pass."""
+    return bool(np.abs(np.asarray(plane.response.matrix)[0]).max() > COLLECTING)
+
+
+@eqx.filter_jit
+def collected_by_wires(
+    plane: WirePlane, electrons: Electrons, layout: eqx.Module, speed: Float[Array, ""]
+) -> Float[Array, " b"]:
+    """Charge of every block [electrons]: the integral of the shaped signal over that of one electron."""
+    shaped = plane.collect(electrons, layout, speed)
+    one_electron = plane.gain * jnp.real(plane.electronics.spectrum(jnp.zeros(1)))[0]
+    return jnp.sum(shaped, axis=(1, 2)) * plane.tick_period / one_electron
+
+
+class Stopwatch:
+    """Wall clock time, and how much of it JAX spent compiling."""
+
+    seconds = 0.0
+    """[s] without compiling."""
+    compile_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._compiled = _compile_clock().total
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        wall = time.perf_counter() - self._start
+        self.compile_seconds = min(_compile_clock().total - self._compiled, wall)
+        self.seconds = wall - self.compile_seconds
+
+
+class _CompileClock:
+    """Seconds in which this process traced or compiled; JAX reports each such interval as it ends."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._intervals: list[tuple[float, float]] = []
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration: float, **_: Any) -> None:
+        if not event.startswith("/jax/core/compile/"):
+            return
+        start = time.perf_counter() - duration
+        while self._intervals and self._intervals[-1][0] >= start:  # nested in the one that ends now
+            self.total -= self._intervals.pop()[1]
+        self._intervals.append((start, duration))
+        self.total += duration
+
+
+@cache
+def _compile_clock() -> _CompileClock:
+    return _CompileClock()
+
+
+@eqx.filter_jit
+def _budget(
+    detector: LArTPC, segments: Segments, layout: DepositLayout
+) -> tuple[Float[Array, " p"], Float[Array, " p"], Electrons]:
+    freed, photons = detector.freed(segments, layout)
+    part = jnp.asarray(layout.high - layout.low, freed.dtype)
+    electrons = detector.electrons_at_anode(segments, layout)
+    return freed[layout.segment] * part, photons[layout.segment] * part, electrons
+
+
+def _collected(detector: LArTPC, electrons: Electrons, layout: Layout, readout: Readout) -> float | None:
+    total: float | None = None
+    speed = detector.drift.speed(detector.field.nominal())
+    for plane in detector.planes:
+        plane_readout = readout[plane.name]
+        if isinstance(plane_readout, Hits):
+            charge = np.asarray(plane_readout.total, float)[np.asarray(plane_readout.valid)]
+        elif isinstance(plane, WirePlane) and collects(plane):
+            charge = np.asarray(collected_by_wires(plane, electrons, layout.planes[plane.name], speed), float)
+        else:
+            continue
+        total = float(charge.sum()) + (total or 0.0)
+    return total
+
+
+def _hit_sums(readout: Readout, segments: Segments) -> dict[str, float | None]:
+    pixels = [plane for plane in readout.values() if not isinstance(plane, Waveforms)]
+    if not pixels:
+        return {}
+    valid, event = np.asarray(segments.valid), np.asarray(segments.event)
+    t0 = np.full(event.max(initial=0) + 1, np.inf)
+    np.minimum.at(t0, event[valid], np.asarray(segments.t0, float)[valid])
+    hits, charge, moment = 0.0, 0.0, 0.0
+    for plane in pixels:
+        happens = np.asarray(plane.probability, float) * np.asarray(plane.valid)[:, None]
+        since = np.asarray(plane.time, float) - t0[np.asarray(plane.event)][:, None]
+        weight = happens * np.asarray(plane.charge, float)
+        hits += float(happens.sum())
+        charge += float(weight.sum())
+        moment += float(np.where(happens > 0, weight * since, 0.0).sum())
+    return {"hits": hits, "hit_charge": charge, "hit_charge_time": moment}
+
+
+def _add(first: float | None, second: float | None) -> float | None:
+    return second if first is None else first if second is None else first + second
