@@ -27,10 +27,12 @@ CARD = {
 }
 INPUT = """
 :host{color:var(--text)} .bk-input{background-color:var(--surface);color:var(--text);border-color:var(--line)}
-.bk-btn{background:var(--surface);color:var(--text);border-color:var(--line)}
+.bk-btn{background:var(--surface);color:var(--text);border:1px solid var(--line)!important;box-shadow:none}
+.bk-btn a{color:var(--text)}
 .bk-btn.bk-active{background:var(--accent);color:var(--surface)}
 """
 TABLE = "<style>td{padding:1px 10px}td+td{text-align:right;font-weight:600}td+td+td{font-weight:400}</style>"
+TITLE = "<b style='font-size:17px'>Event display</b>"
 
 
 def create_app() -> pn.viewable.Viewable:
@@ -41,10 +43,10 @@ def create_app() -> pn.viewable.Viewable:
         parameters=["detector", "event", "mode", "seed", "limit"],
         show_name=False,
         widgets={
-            "detector": style,
-            "event": {"type": pn.widgets.IntInput, **style},
+            "detector": {"name": "detector", **style},
+            "event": {"name": "event", "type": pn.widgets.IntInput, **style},
             "mode": {"name": "read-out", **style},
-            "seed": {"type": pn.widgets.IntInput, **style},
+            "seed": {"name": "seed of a sample", "type": pn.widgets.IntInput, **style},
             "limit": {"name": "colours saturate at [ADC]", "placeholder": "automatic", **style},
         },
     )
@@ -52,7 +54,8 @@ def create_app() -> pn.viewable.Viewable:
     look = pn.widgets.RadioButtonGroup.from_param(model.param.theme, **style)
     look.jscallback(value="document.documentElement.dataset.theme = source.options[source.active] ?? 'light';")
     message = pn.pane.Alert("", alert_type="danger", visible=False, margin=(4, 10))
-    header = pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 12), stylesheets=[INPUT])
+    wait = f"{TITLE} &ensp;simulating; the first event of a detector compiles first"
+    header = pn.pane.HTML(wait, sizing_mode="stretch_width", margin=(6, 12), stylesheets=[INPUT])
     numbers = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0), stylesheets=[INPUT])
     scene = pn.pane.HTML("", sizing_mode="stretch_both", margin=0)
     planes = pn.pane.Bokeh(None, sizing_mode="stretch_both", margin=4)
@@ -77,7 +80,7 @@ def create_app() -> pn.viewable.Viewable:
                 cells = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
                 numbers.object = f"{TABLE}<table style='width:100%'>{cells}</table>"
                 facts = "".join(f" &ensp;{name} <b>{value}</b>" for name, value in model.facts().items())
-                header.object = f"<b style='font-size:17px'>Event display</b>{facts} &ensp;{model.note}"
+                header.object = f"{TITLE}{facts} &ensp;{model.note}"
                 message.visible = False
                 paint()
         except ValueError as error:
@@ -104,7 +107,7 @@ def create_app() -> pn.viewable.Viewable:
     left = pn.Column(
         pn.Row(scene, sizing_mode="stretch_both", styles=CARD, margin=(0, 0, 8, 0)),
         pn.Row(numbers, sizing_mode="stretch_width", height=190, styles={**CARD, "overflow": "auto"}),
-        sizing_mode="stretch_both", margin=(0, 8, 8, 0),
+        sizing_mode="stretch_both", max_width=400, margin=(0, 8, 8, 0),
     )  # fmt: skip
     right = pn.Row(planes, sizing_mode="stretch_both", styles=CARD, margin=(0, 8, 8, 0))
     body = pn.Row(side, left, right, sizing_mode="stretch_both")

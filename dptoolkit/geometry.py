@@ -5,8 +5,6 @@ coordinates in the anode plane, measured from its centre. `across` = drift direc
 volumes that face each other are turned, not mirrored, and their wire angles change sign as built.
 """
 
-from typing import Self
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +35,7 @@ class Volumes(eqx.Module):
         *,
         up: str = "+y",
         names: list[str] | None = None,
-    ) -> Self:
+    ) -> "Volumes":
         """Boxes of `size` (one for all, or one each) at `centers`; `drift` names the axis of each."""
         centers = np.atleast_2d(np.asarray(centers, float))
         directions = np.array([axis_vector(axis) for axis in drift])

@@ -82,8 +82,7 @@ def infos(model: Any) -> dict[str, ParamInfo]:
 def get(model: Any, path: str) -> Array:
     """The value at `path` (`drift.lifetime`, `sensor.gain[12]`)."""
     stem, index = _parse_path(path)
-    _require(model, stem)
-    value = _node(model, stem)
+    value = _node(model, _require(model, stem).path)
     return value if index is None else value[index]
 
 
@@ -93,6 +92,7 @@ def replace(model: Any, values: Mapping[str, Any]) -> Any:
     for path, value in values.items():
         stem, index = _parse_path(path)
         info = known.get(stem) or _require(model, stem)
+        stem = info.path
         spec = ParamSpec(info.unit, info.bounds)
         try:
             array = _as_array(value, info.unit)
@@ -125,9 +125,7 @@ def free(model: Any, paths: Sequence[str]) -> Free:
     selected: dict[str, Array] = {}
     for path in paths:
         matches = fnmatch.filter(known, path) if "*" in path else [path]
-        if not matches:
-            _require(model, path)
-        for match in matches:
+        for match in matches or [_require(model, path).path]:
             selected[match] = get(model, match)
     return Free(model, selected)
 
@@ -192,8 +190,9 @@ def _node(model: Any, stem: str) -> Any:
 
 def _require(model: Any, stem: str) -> ParamInfo:
     known = infos(model)
-    if stem in known:
-        return known[stem]
+    for candidate in (stem, f"detector.{stem}", stem.removeprefix("detector.")):
+        if candidate in known:
+            return known[candidate]
     close = get_close_matches(stem, known, n=4, cutoff=0.4) or list(known)[:8]
     raise ValueError(f"no parameter {stem!r}; did you mean one of {', '.join(close)}?")
 
@@ -221,5 +220,4 @@ def _parse_path(path: str) -> tuple[str, int | None]:
     match = re.fullmatch(r"(?P<stem>[A-Za-z0-9_.\-]+)(\[(?P<index>\d+)\])?", path)
     if match is None:
         raise ValueError(f"{path!r} is not a parameter path such as 'drift.lifetime' or 'sensor.gain[12]'")
-    stem = match["stem"].removeprefix("detector.")
-    return stem, None if match["index"] is None else int(match["index"])
+    return match["stem"], None if match["index"] is None else int(match["index"])

@@ -7,6 +7,7 @@ def shipped_folder(name: str) -> Path:
     """`apps`, `notebooks` or `benchmarks`: of the checkout, or inside the installed package."""
     package = Path(__file__).parent
     for folder in (package.parent / name, package / "_shipped" / name):
-        if folder.is_dir() and (folder.parent.name == "_shipped" or (package.parent / "pyproject.toml").is_file()):
+        checkout = (package.parent / "pyproject.toml").is_file()
+        if folder.is_dir() and (checkout or folder.parent != package.parent):
             return folder
     raise FileNotFoundError(2, "this folder is not part of the installation; install dptoolkit again", name)

@@ -103,7 +103,8 @@ def simulate_file(
         raise
     notes = [note, *notes]
     if outside:
-        notes.append(f"{outside} of {len(events)} segments ({fraction:.1%} of the energy) are outside the active volume")
+        share = f"{fraction:.1%} of the energy"
+        notes.append(f"{outside} of {len(events)} segments ({share}) are outside the active volume")
     if fraction > 0.5:
         notes.append(
             f"WARNING: {fraction:.0%} of the energy lies outside the active volume of {detector.name}: "
@@ -187,8 +188,8 @@ def _left_behind(output: Path, run: Run, force: bool) -> tuple[bool, Totals, lis
     if same or force:
         return False, Totals(), [f"{partial} could not be continued; started again"]
     raise InputError(
-        f"{partial}: left by another run (other input, options, seed or version); expected one of this run to "
-        f"continue; remove it, or start again with --force"
+        f"{partial}: left by another run (other input, options, seed or version); expected one of this "
+        f"run to continue; remove it, or start again with --force"
     )
 
 

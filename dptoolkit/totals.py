@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from dptoolkit.charge.deposits import DepositLayout
 from dptoolkit.charge.wires import WirePlane
-from dptoolkit.detector import Layout, LArTPC, Readout
+from dptoolkit.detector import LArTPC, Layout, Readout
 from dptoolkit.events import Electrons, Hits, Segments, Waveforms
 from dptoolkit.io import count_outside
 
@@ -28,7 +28,7 @@ class Totals:
 
     segments: int = 0
     segments_outside: int = 0
-    energy_MeV: float = 0.0  # noqa: N815
+    energy_MeV: float = 0.0
     """Of all segments."""
     electrons_freed: float = 0.0
     """In the drift volumes."""

@@ -7,7 +7,7 @@ charge exist, each with a timeline as long as its signal; `LArPix` turns timelin
 """
 
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -87,10 +87,12 @@ class PixelPlane(Component):
     pitch: float = eqx.field(static=True, default=0.4434)
     n_columns: int = eqx.field(static=True, default=140)
     n_rows: int = eqx.field(static=True, default=280)
+    serves: tuple[int, ...] = eqx.field(static=True, default=())
+    """Drift volumes that this plane reads out; none named: all."""
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], position: int, nominal: Nominal, where: str) -> Self:
-        """Keys: name, pitch, pad (side; the pitch by default), front_end."""
+    def from_config(cls, config: dict[str, Any], position: int, nominal: Nominal, where: str) -> "PixelPlane":
+        """Keys: name, pitch, pad (side; the pitch by default), serves (volumes), front_end."""
         config = dict(config)
         if "pitch" not in config:
             raise ValueError(f"{where}: 'pitch' is missing")
@@ -111,6 +113,7 @@ class PixelPlane(Component):
             pitch=pitch,
             n_columns=round(width / pitch),
             n_rows=round(height / pitch),
+            serves=tuple(config.pop("serves", ())),
             **nominal.leftover(config, where, ()),
         )
 
@@ -139,6 +142,8 @@ class PixelPlane(Component):
             axis=1,
         ).astype(int)
         on_plane = (column > -1) & (column < self.n_columns) & (row > -1) & (row < self.n_rows)
+        if self.serves:
+            on_plane &= np.isin(np.asarray(electrons.volume), self.serves)
         items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS, CHUNK)
         layout = self._timelines(items)
         least = self.front_end.threshold - SAFE * jnp.hypot(

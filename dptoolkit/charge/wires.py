@@ -8,7 +8,7 @@ so a tile is two matrix products: nodes x clouds x frequencies, then wires x nod
 """
 
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -74,7 +74,7 @@ class WirePlane(Component):
     """For wrapped wires: (assembly, face) of every drift volume."""
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], position: int, nominal: Nominal, where: str) -> Self:
+    def from_config(cls, config: dict[str, Any], position: int, nominal: Nominal, where: str) -> "WirePlane":
         """The plane at `position`; `nominal.anode` holds what the planes share (see `wire_anode`)."""
         config = dict(config)
         pitch = units.parse(config.pop("pitch", None), "cm")

@@ -1,6 +1,8 @@
 """The commands, in groups; what they need is imported when they run."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 
 import dptoolkit
 from dptoolkit.cli import check, demo, describe, look, simulate
-from dptoolkit.cli.shell import Commands, Debug, emit, with_debug
+from dptoolkit.cli.shell import INTERRUPTED, TERMINATED, Commands, Debug, emit, with_debug
 
 EPILOG = (
     "Results go to files or standard output, messages to standard error. "
@@ -17,7 +19,7 @@ EPILOG = (
 
 app = typer.Typer(
     cls=Commands,
-    help="Differentiable modelling of neutrino detectors: simulate, calibrate and reconstruct with one model.",
+    help="Differentiable modelling of neutrino detectors: simulate, calibrate, reconstruct with one model.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=True,
@@ -29,7 +31,10 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the program."""
-    app()
+    code = app(standalone_mode=False)
+    if code in (INTERRUPTED, TERMINATED):
+        os._exit(code)  # everything is closed; threads of JAX that still compute would crash an orderly end
+    sys.exit(code)
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,7 +54,7 @@ def _program(
 
 
 def _help(command: Callable[..., None]) -> str:
-    """The docstring with every paragraph on one line, so that the terminal's width decides; indented ones stay."""
+    """The docstring with a line a paragraph, which the terminal breaks; indented lines stay."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     return "\n\n".join(p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs)
 

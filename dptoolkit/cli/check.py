@@ -35,21 +35,14 @@ def doctor(json: Json = False) -> None:
     if json:
         emit(as_json("doctor", found))
     else:
-        show_table(("what", "found"), [(name, _shown(value)) for name, value in found.items() if name != "checks"])
-        columns = ("check", "value", "limit", "ok")
-        emit("")
-        show_table(
-            columns,
-            [(c["check"], f"{c['value']:.2g}", f"{c['limit']:.2g}", "yes" if c["ok"] else "NO") for c in found["checks"]],
-            right=("value", "limit"),
-        )
+        _show(found)
     if not found["ok"]:
         say("dptoolkit doctor: a self-check failed; report it with the output of 'dptoolkit doctor --json'")
         raise typer.Exit(INTERNAL)
 
 
 def bench(
-    name: Annotated[Benchmark | None, typer.Argument(metavar="[charge]", help="Which part; default: all.")] = None,
+    name: Annotated[Benchmark | None, typer.Argument(metavar="[charge]", help="Default: all.")] = None,
     json: Json = False,
 ) -> None:
     """Measure speed and memory: two threads, warm cache, median of five.
@@ -68,6 +61,17 @@ def bench(
         return emit(as_json("bench", {"threads": THREADS, "results": rows}))
     cells = [[_figure(row[key]) for key in KEYS] for row in rows]
     show_table(KEYS, cells, right=KEYS[1:])
+
+
+def _show(found: dict[str, Any]) -> None:
+    facts = [(name, _shown(value)) for name, value in found.items() if name != "checks"]
+    show_table(("what", "found"), facts)
+    emit("")
+    rows = [
+        (check["check"], f"{check['value']:.2g}", f"{check['limit']:.2g}", "yes" if check["ok"] else "NO")
+        for check in found["checks"]
+    ]
+    show_table(("check", "value", "limit", "ok"), rows, right=("value", "limit"))
 
 
 def _script(name: str) -> Any:

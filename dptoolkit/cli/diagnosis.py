@@ -18,7 +18,8 @@ from dptoolkit.events import bucket, pad, segments_from_arrays
 from dptoolkit.params import free
 from dptoolkit.totals import measure
 
-PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "h5py", "pint", "typer", "bokeh", "holoviews", "panel")
+PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "h5py", "pint", "typer")
+PACKAGES += ("bokeh", "holoviews", "panel")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATH = "drift.lifetime"
 """The parameter whose gradient is checked."""
@@ -54,7 +55,7 @@ def self_check() -> list[dict[str, Any]]:
     lost = abs((totals.electrons_collected or 0.0) / totals.electrons_at_anode - 1)
     return [
         _check("charge collected / arrived - 1", lost, 1e-3),
-        _check(f"gradient / finite difference - 1 ({PATH})", _gradient_error(detector, segments, layout), 1e-2),
+        _check(f"gradient of {PATH} / difference - 1", _gradient_error(detector, segments, layout), 1e-2),
     ]
 
 

@@ -10,7 +10,7 @@ from dptoolkit.cli.shell import say
 
 
 def view(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Native HDF5, or segments in any readable format.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Native HDF5, or any readable segments.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.html", help="Page to write.")],
     event: Annotated[
         int, typer.Option("--event", min=0, help="Which of the sorted events of the file, from 0.")
@@ -41,12 +41,12 @@ def view(
 
 def serve(
     apps: Annotated[
-        list[str] | None, typer.Argument(metavar="[APP]...", help="Names of apps, such as event_display; default: all.")
+        list[str] | None, typer.Argument(metavar="[APP]...", help="Such as event_display; default: all.")
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any free port.")] = 5006,
     address: Annotated[str, typer.Option("--address", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     num_procs: Annotated[int, typer.Option("--num-procs", min=1, help="Processes that serve.")] = 1,
-    max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="Largest file a browser may send [MB].")] = 200,
+    max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="Largest upload [MB].")] = 100,
 ) -> None:
     """Serve the dashboards to a browser, until Ctrl-C."""
     from dptoolkit.cache import enable_compilation_cache

@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Annotated, Any
 
@@ -78,7 +79,7 @@ def guarded(action: Callable[[], Any], words: list[str], group: Commands) -> int
         return stop.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else INTERNAL
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - nothing is lost: _report tells it
         if "--debug" in words and not _is_help(error):
             traceback.print_exc()
         return _report(error, name)
@@ -86,11 +87,9 @@ def guarded(action: Callable[[], Any], words: list[str], group: Commands) -> int
 
 def say(message: str) -> None:
     """A message, on stderr; nobody may be reading it."""
-    try:
+    with suppress(OSError):
         sys.stderr.write(message + "\n")
         sys.stderr.flush()
-    except OSError:
-        pass
 
 
 def emit(text: str) -> None:
@@ -125,7 +124,8 @@ def _report(error: BaseException, name: str) -> int:
     if _is_input_error(error):
         say(f"{name}: {_line(_describe(error))}")
         return USAGE
-    say(f"{name}: internal error: {type(error).__name__}: {_line(str(error))[:500]}; --debug shows the traceback")
+    what = f"{type(error).__name__}: {_line(str(error))[:500]}"
+    say(f"{name}: internal error: {what}; --debug shows the traceback")
     return INTERNAL
 
 
@@ -162,10 +162,8 @@ def _is_help(error: BaseException) -> bool:
 
 def _silence_stdout() -> None:
     """The interpreter flushes stdout once more as it ends; let that go nowhere."""
-    try:
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
 
 
 def _terminate(number: int, frame: Any) -> None:

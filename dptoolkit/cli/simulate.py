@@ -17,9 +17,11 @@ def simulate(
         Path, typer.Argument(metavar="FILE", help="Segments: native, edep-sim or Geant4 steps, HDF5 or npz.")
     ],
     detector: Annotated[
-        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file; see 'detectors'.")
+        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.h5", help="File to write (native HDF5).")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="OUT.h5", help="File to write. Required.")
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, max=MAX_SEED, show_default="0", help="Of fluctuations and noise."),
@@ -41,12 +43,12 @@ def simulate(
     ] = "auto",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter, e.g. drift.lifetime='3 ms'. Repeatable."),
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter; repeatable."),
     ] = None,
     summary: Annotated[
         Path | None, typer.Option("--summary", metavar="F.json", help="Write the totals of the run as JSON.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; does not change the result.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Simulate the events of a file in a detector.
@@ -62,12 +64,8 @@ def simulate(
       dptoolkit simulate muon.h5 -d sbnd --expectation --set drift.lifetime='3 ms' -o muon_3ms.h5
     """
     if expectation and seed is not None:
-        raise typer.BadParameter("--seed and --expectation exclude each other: an expectation has no random numbers")
-    for target in (output, summary):
-        if target is not None:
-            check_target(target, force)
-    if summary is not None and summary.resolve() in (output.resolve(), file.resolve()):
-        raise typer.BadParameter(f"--summary {summary}: is also the input or the output; choose another name")
+        raise typer.BadParameter("--seed and --expectation exclude each other; give one of them")
+    _check_targets(file, output, summary, force)
     from dptoolkit.cache import enable_compilation_cache
     from dptoolkit.config import load_detector
     from dptoolkit.io.readers import check_file
@@ -76,6 +74,8 @@ def simulate(
     enable_compilation_cache()
     with busy("building the detector"):
         model = set_parameters(load_detector(detector), set_ or [])
+    if output is None:
+        raise typer.BadParameter("missing -o OUT.h5: the result is a file; name it")
     from dptoolkit.simulation import Options, simulate_file
 
     options = Options(None if expectation else seed or 0, events, place, force, jobs)
@@ -93,6 +93,16 @@ def simulate(
     if summary is not None:
         write_text(summary, as_json("summary", _described(report, model.name, produced, options)))
     say(f"{output}: {_words(produced.n_events, report)}")
+
+
+def _check_targets(file: Path, output: Path | None, summary: Path | None, force: bool) -> None:
+    """What can be refused before anything is computed."""
+    for target in (output, summary):
+        if target is not None:
+            check_target(target, force)
+    others = [path.resolve() for path in (file, output) if path is not None]
+    if summary is not None and summary.resolve() in others:
+        raise ValueError(f"--summary {summary}: is also the input or the output; choose another name")
 
 
 def _described(report: dict[str, Any], detector: str, produced: Any, options: Any) -> dict[str, Any]:

@@ -229,13 +229,16 @@ function segments3d(root, scene) {
   function markReadout() {
     for (const doc of host.Bokeh?.documents ?? []) for (const model of doc._all_models.values()) {
       for (const tag of model.tags ?? []) {
-        const key = tag instanceof Map ? tag.get("marks") : tag?.marks;
-        if (!key) continue;
+        if (!String(tag).startsWith("marks:")) continue;
+        const key = tag.slice(6);
         const cut = key.lastIndexOf("/"), group = Number(key.slice(cut + 1));
         const place = places.find(p => p.plane === key.slice(0, cut));
         if (!place) continue;
         const near = chosen.filter(i => place.group[i] === group);
-        model.data = {x: near.map(i => place.x[i]), y: near.map(i => place.y[i])};
+        const data = new host.Object();                  // Bokeh compares only objects of its own window
+        data.x = host.Array.from(near, i => place.x[i]);
+        data.y = host.Array.from(near, i => place.y[i]);
+        model.data = data;
       }
     }
   }

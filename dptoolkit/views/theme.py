@@ -35,6 +35,9 @@ TOKENS: dict[str, dict[str, str]] = {
     },
 }
 
+TAG = "theme:"
+"""A model's own values follow as JSON."""
+
 CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7a00", "#7f8c99")
 """Okabe and Ito (2008), yellow and black replaced so that all are seen on white and on black."""
 
@@ -97,7 +100,7 @@ DIVERGING: dict[str, list[str]] = {
 def themed(model: Any, **choices: dict[str, Any]) -> Any:
     """`model` with two values of a property: `themed(mapper, palette=SEQUENTIAL)`."""
     tag = {theme: {name: values[theme] for name, values in choices.items()} for theme in TOKENS}
-    model.tags = [*model.tags, {"theme": tag}]
+    model.tags = [*model.tags, TAG + json.dumps(tag)]
     model.update(**tag["light"])
     return model
 
@@ -117,8 +120,8 @@ def apply(model: Model, theme: Theme) -> None:
             if kind == name.lower():
                 part.update(**rule)
         for tag in part.tags:
-            if isinstance(tag, dict) and "theme" in tag:
-                part.update(**tag["theme"][theme])
+            if isinstance(tag, str) and tag.startswith(TAG):
+                part.update(**json.loads(tag.removeprefix(TAG))[theme])
 
 
 def css() -> str:
@@ -130,7 +133,7 @@ def css() -> str:
     )
 
 
-THEME_JS = f"const RULES = {json.dumps(RULES)};" + """
+THEME_JS = f"{{const RULES = {json.dumps(RULES)};" + """
 window.dptoolkit = Object.assign(window.dptoolkit ?? {}, {
   theme: null,
   applyTheme(theme) {
@@ -142,10 +145,7 @@ window.dptoolkit = Object.assign(window.dptoolkit ?? {}, {
         const rule = RULES[theme][model.type];
         if (rule) model.setv(rule);
         for (const tag of model.tags ?? []) {
-          const theme_of = tag instanceof Map ? tag.get("theme") : tag?.theme;
-          if (!theme_of) continue;
-          const own = theme_of instanceof Map ? theme_of.get(theme) : theme_of[theme];
-          model.setv(own instanceof Map ? Object.fromEntries(own) : own);
+          if (String(tag).startsWith("theme:")) model.setv(JSON.parse(tag.slice(6))[theme]);
         }
       }
     }
@@ -157,5 +157,5 @@ window.dptoolkit = Object.assign(window.dptoolkit ?? {}, {
     query.addEventListener("change", () => this.applyTheme(query.matches ? "dark" : "light"));
     this.applyTheme(query.matches ? "dark" : "light");
   },
-});
+});}
 """

@@ -204,7 +204,7 @@ def color_bar(mapper: LinearColorMapper, step: float, unit: str) -> ColorBar:
 
 def add_marks(plot: figure, plane: str, group: int) -> None:
     """An empty set of circles, filled where selected segments are expected; see `views.link`."""
-    source = ColumnDataSource({"x": [], "y": []}, tags=[{"marks": f"{plane}/{group}"}])
+    source = ColumnDataSource({"x": [], "y": []}, tags=[f"marks:{plane}/{group}"])
     circles = plot.scatter("x", "y", source=source, size=11, fill_alpha=0, line_width=2, level="overlay")
     themed(circles.glyph, line_color=token("mark"))
 

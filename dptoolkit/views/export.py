@@ -1,0 +1,128 @@
+"""Figures as files: HTML always, PNG and SVG through an installed Chrome or Chromium.
+
+The browser is started once without a window; nothing is downloaded.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from bokeh.embed import file_html
+from bokeh.models import LayoutDOM
+from bokeh.resources import Resources
+
+from dptoolkit.views.theme import TOKENS, Theme, apply
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+BROWSER_VARIABLE = "DPTOOLKIT_BROWSER"
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-background-networking",
+    "--disable-component-update", "--no-first-run", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+)  # fmt: skip
+TIMEOUT = 90
+"""[s]"""
+SETTLE = 4000
+"""Virtual time that a page gets to draw itself [ms]."""
+
+SVG_JS = """<script>
+const wait = setInterval(() => {
+  const root = window.Bokeh && [...Bokeh.index][0];
+  if (!root || !root.has_finished()) return;
+  clearInterval(wait);
+  const svg = root.export("svg").get_serialized_svg();
+  document.body.replaceChildren(Object.assign(document.createElement("pre"), {textContent: svg, id: "svg"}));
+}, 50);
+</script></body>"""
+
+
+def save_html(figure: LayoutDOM, path: str | Path, title: str = "dptoolkit", theme: Theme = "light") -> Path:
+    """Write a self-contained page."""
+    return _write(path, figure_html(figure, title, theme).encode("utf-8"))
+
+
+def save_png(
+    figure: LayoutDOM, path: str | Path, *, width: int = 1280, height: int = 720, theme: Theme = "light"
+) -> Path:
+    """Write a picture of `width` x `height` pixels."""
+    return page_png(figure_html(figure, theme=theme), path, width=width, height=height)
+
+
+def save_svg(
+    figure: LayoutDOM, path: str | Path, *, width: int = 1280, height: int = 720, theme: Theme = "light"
+) -> Path:
+    """Write a vector drawing; images inside it stay pixels."""
+    before = [(plot, plot.output_backend) for plot in figure.references() if hasattr(plot, "output_backend")]
+    for plot, _ in before:
+        plot.output_backend = "svg"
+    try:
+        page = figure_html(figure, theme=theme).replace("</body>", SVG_JS)
+    finally:
+        for plot, backend in before:
+            plot.output_backend = backend
+    with tempfile.TemporaryDirectory() as folder:
+        text = _browse(page, Path(folder), "--dump-dom", f"--window-size={width},{height}").stdout
+    found = re.search(r'<pre id="svg">(.*?)</pre>', text, re.DOTALL)
+    if found is None:
+        raise RuntimeError("the browser did not draw the figure in time; save it as HTML instead")
+    svg = found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return _write(path, svg.encode("utf-8"))
+
+
+def page_png(page: str, path: str | Path, *, width: int = 1280, height: int = 720) -> Path:
+    """Write a picture of a whole self-contained page."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "page.png"
+        _browse(page, Path(folder), f"--screenshot={picture}", f"--window-size={width},{height}")
+        if not picture.exists():
+            raise RuntimeError("the browser made no picture; save the page as HTML instead")
+        return _write(path, picture.read_bytes())
+
+
+def figure_html(figure: LayoutDOM, title: str = "dptoolkit", theme: Theme = "light") -> str:
+    """A self-contained page with one figure that fills it."""
+    apply(figure, theme)
+    page = file_html(figure, Resources(mode="inline"), title)
+    style = f"html,body{{margin:0;height:100%;background:{TOKENS[theme]['surface']}}}"
+    return page.replace("</head>", f'<link rel="icon" href="data:,"><style>{style}</style></head>')
+
+
+def find_browser() -> str:
+    """The program that draws pictures; an error says how to get one."""
+    wanted = os.environ.get(BROWSER_VARIABLE)
+    for name in [wanted] if wanted else BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    missing = f"{BROWSER_VARIABLE}={wanted} does not exist" if wanted else "no Chrome or Chromium was found"
+    raise RuntimeError(
+        f"PNG and SVG need a browser and {missing}; install one (apt install chromium), name it in "
+        f"{BROWSER_VARIABLE}, or save HTML and use the button in its toolbar"
+    )
+
+
+def _browse(page: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    file = folder / "page.html"
+    file.write_text(page, encoding="utf-8")
+    command = [
+        find_browser(), *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--virtual-time-budget={SETTLE}",
+        *options, file.as_uri(),
+    ]  # fmt: skip
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"the browser {command[0]} ended with code {error.returncode}: {last}") from error
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"the browser {command[0]} took more than {TIMEOUT} s; save HTML instead") from None
+
+
+def _write(path: str | Path, content: bytes) -> Path:
+    """Beside and renamed: never half a file."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return path

@@ -1,0 +1,80 @@
+import re
+
+import numpy as np
+import pytest
+
+from dptoolkit.views import theme
+from dptoolkit.views.event import EventView, readout_layout, summary
+from dptoolkit.views.report import Section, Table, event_page, report_page
+from dptoolkit.views.wires import BIPOLAR, wire_plane
+
+
+@pytest.fixture(scope="module")
+def view(small_event):
+    detector, segments, readout = small_event
+    return EventView(segments, readout, detector)
+
+
+def test_every_axis_says_its_unit_or_counts(view):
+    for figure in readout_layout(view).select({"type": theme.Model}):
+        label = getattr(figure, "axis_label", None)
+        if label is not None:
+            assert re.search(r"\[.+\]$|^channel$", label), label
+
+
+def test_induction_is_symmetric_and_collection_starts_at_zero(view):
+    for name, readout in view.readout.items():
+        samples = np.asarray(readout.samples)
+        mapper = wire_plane(readout, 0, name=name).figure.renderers[0].glyph.color_mapper
+        bipolar = -samples.min() > BIPOLAR * samples.max()
+        assert mapper.low == (-mapper.high if bipolar else 0)
+
+
+def test_signals_lie_where_the_geometry_expects_the_segments(view):
+    """Linked selection is approximate, but the strongest samples are within a few bins of a segment."""
+    for name, readout in view.readout.items():
+        place, samples = view.places[name], np.abs(np.asarray(readout.samples))
+        for flat in np.argsort(samples.ravel())[-20:]:
+            block, row, tick = np.unravel_index(flat, samples.shape)
+            channel = int(readout.channel[block]) + row
+            time = (int(readout.tick[block]) + tick) * readout.tick_period
+            distance = np.abs(place.x - 0.5 - channel) / 3 + np.abs(place.y - time) / 6
+            assert distance.min() < 1, name
+
+
+def test_summary_counts_the_energy(view):
+    rows = {name: value for name, value, _ in summary(view)}
+    assert float(rows["energy"]) == pytest.approx(float(view.segments.de.sum()), abs=0.06)
+
+
+def test_page_needs_no_other_host(view):
+    page = event_page(view, {"detector": "small-wire"})
+    without_scripts = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", without_scripts)
+    assert "cdn.bokeh.org" not in re.sub(r"<script[^>]*>[^<]{200000,}</script>", "", without_scripts)
+
+
+def test_page_escapes_what_files_say(view):
+    page = event_page(EventView(view.segments), {"file": "<script>alert(1)</script>"})
+    assert "<script>alert(1)" not in page
+
+
+def test_segments_alone_make_a_page(small_event):
+    assert 'class="event alone"' in event_page(EventView(small_event[1]), {})
+
+
+def test_report_shows_text_table_and_event(view):
+    section = Section("Fit", "It <fits>.", table=Table(["a"], [["1.0 ± 0.1"]]), event=view)
+    page = report_page("Demo", [section])
+    assert "It &lt;fits&gt;." in page and "1.0 ± 0.1" in page and "segments3d(" in page
+
+
+def test_themes_are_applied_and_taken_back(view):
+    layout = readout_layout(view)
+    theme.apply(layout, "dark")
+    figures = [model for model in layout.references() if type(model).__name__ == "figure"]
+    assert {figure.background_fill_color for figure in figures} == {theme.TOKENS["dark"]["surface"]}
+    theme.apply(layout, "light")
+    assert {figure.background_fill_color for figure in figures} == {theme.TOKENS["light"]["surface"]}
+    with pytest.raises(ValueError, match="expected one of light, dark"):
+        theme.apply(layout, "pink")
