@@ -13,31 +13,13 @@ from dptoolkit.views.report import event_page
 from dptoolkit.views.segments3d import scene_frame
 
 MAX_UPLOAD_MB = float(os.environ.get("DPTOOLKIT_MAX_UPLOAD_MB", "100"))
-PAGE = """
-:root{--design-background-color:var(--surface);--design-background-text-color:var(--text);
-  --design-surface-color:var(--surface);--design-surface-text-color:var(--text);
-  --panel-border-color:var(--line);--panel-primary-color:var(--accent)}
-html,body{margin:0;height:100%;background:var(--page);color:var(--text);font:14px/1.4 system-ui,sans-serif}
-"""
-CARD = {
-    "background": "var(--surface)",
-    "border": "1px solid var(--line)",
-    "border-radius": "8px",
-    "overflow": "hidden",
-}
-INPUT = """
-:host{color:var(--text)} .bk-input{background-color:var(--surface);color:var(--text);border-color:var(--line)}
-.bk-btn{background:var(--surface);color:var(--text);border:1px solid var(--line)!important;box-shadow:none}
-.bk-btn a{color:var(--text)}
-.bk-btn.bk-active{background:var(--accent);color:var(--surface)}
-"""
 TABLE = "<style>td{padding:1px 10px}td+td{text-align:right;font-weight:600}td+td+td{font-weight:400}</style>"
 TITLE = "<b style='font-size:17px'>Event display</b>"
 
 
 def create_app() -> pn.viewable.Viewable:
     model = EventDisplay()
-    style = {"stylesheets": [INPUT], "sizing_mode": "stretch_width", "margin": (3, 10)}
+    style = {"stylesheets": [theme.INPUT], "sizing_mode": "stretch_width", "margin": (3, 10)}
     controls = pn.Param(
         model,
         parameters=["detector", "event", "mode", "seed", "limit"],
@@ -52,14 +34,19 @@ def create_app() -> pn.viewable.Viewable:
     )
     upload = pn.widgets.FileInput(accept=".h5,.hdf5,.npz", **style)
     look = pn.widgets.RadioButtonGroup.from_param(model.param.theme, **style)
-    look.jscallback(value="document.documentElement.dataset.theme = source.options[source.active] ?? 'light';")
+    look.jscallback(value="document.documentElement.dataset.theme = source.active ? 'dark' : 'light';")
     message = pn.pane.Alert("", alert_type="danger", visible=False, margin=(4, 10))
     wait = f"{TITLE} &ensp;simulating; the first event of a detector compiles first"
-    header = pn.pane.HTML(wait, sizing_mode="stretch_width", margin=(6, 12), stylesheets=[INPUT])
-    numbers = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0), stylesheets=[INPUT])
+    header = pn.pane.HTML(wait, sizing_mode="stretch_width", margin=(6, 12), stylesheets=[theme.INPUT])
+    numbers = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0), stylesheets=[theme.INPUT])
     scene = pn.pane.HTML("", sizing_mode="stretch_both", margin=0)
     planes = pn.pane.Bokeh(None, sizing_mode="stretch_both", margin=4)
-    shown = {"view": None}
+    shown = {"view": None, "closed": False}
+    pn.state.on_session_destroyed(lambda _context: shown.update(closed=True))
+
+    def compute() -> tuple:
+        view = model.view()
+        return view, summary(view)
 
     def paint() -> None:
         layout = readout_layout(shown["view"])
@@ -74,8 +61,10 @@ def create_app() -> pn.viewable.Viewable:
             last = len(model.event_numbers) - 1
             if model.event > last:
                 raise ValueError(f"event = {model.event}: {model.source} has events 0 to {last}")
-            shown["view"] = await asyncio.to_thread(model.view)
-            rows = await asyncio.to_thread(summary, shown["view"])
+            view, rows = await asyncio.to_thread(compute)
+            if shown["closed"]:
+                return
+            shown["view"] = view
             with pn.io.hold():
                 cells = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
                 numbers.object = f"{TABLE}<table style='width:100%'>{cells}</table>"
@@ -86,7 +75,8 @@ def create_app() -> pn.viewable.Viewable:
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
         finally:
-            body.loading = False
+            if not shown["closed"]:
+                body.loading = False
 
     async def open_upload(event: object) -> None:
         try:
@@ -100,16 +90,17 @@ def create_app() -> pn.viewable.Viewable:
         return io.StringIO(event_page(shown["view"], model.facts()))
 
     save = pn.widgets.FileDownload(callback=page, filename="event.html", label="save page", **style)
+    yours = pn.pane.HTML("<b>your file</b>", margin=(8, 10, 0, 10), stylesheets=[theme.INPUT])
     side = pn.Column(
-        controls, pn.pane.HTML("<b>your file</b>", margin=(8, 10, 0, 10), stylesheets=[INPUT]), upload, look, save,
-        message, width=230, sizing_mode="stretch_height", styles={**CARD, "overflow": "auto"}, margin=(0, 8, 8, 8),
+        controls, yours, upload, look, save, message, width=230, sizing_mode="stretch_height",
+        styles={**theme.CARD, "overflow": "auto"}, margin=(0, 8, 8, 8),
     )  # fmt: skip
     left = pn.Column(
-        pn.Row(scene, sizing_mode="stretch_both", styles=CARD, margin=(0, 0, 8, 0)),
-        pn.Row(numbers, sizing_mode="stretch_width", height=190, styles={**CARD, "overflow": "auto"}),
+        pn.Row(scene, sizing_mode="stretch_both", styles=theme.CARD, margin=(0, 0, 8, 0)),
+        pn.Row(numbers, sizing_mode="stretch_width", height=190, styles={**theme.CARD, "overflow": "auto"}),
         sizing_mode="stretch_both", max_width=400, margin=(0, 8, 8, 0),
     )  # fmt: skip
-    right = pn.Row(planes, sizing_mode="stretch_both", styles=CARD, margin=(0, 8, 8, 0))
+    right = pn.Row(planes, sizing_mode="stretch_both", styles=theme.CARD, margin=(0, 8, 8, 0))
     body = pn.Row(side, left, right, sizing_mode="stretch_both")
     model.param.watch(update, ["detector", "event", "mode", "seed", "limit"])
     model.param.watch(lambda _event: paint(), "theme")
@@ -118,6 +109,6 @@ def create_app() -> pn.viewable.Viewable:
     return pn.Column(header, body, sizing_mode="stretch_both", styles={"height": "100vh"})
 
 
-pn.extension(raw_css=[theme.css() + PAGE])
+pn.extension(raw_css=[theme.css() + theme.PAGE])
 if pn.state.served:
     create_app().servable(title="Event display")

@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,9 +17,6 @@ from dptoolkit.charge.wires import WirePlane
 from dptoolkit.detector import LArTPC, Layout, Readout
 from dptoolkit.events import Electrons, Hits, Segments, Waveforms
 from dptoolkit.io import count_outside
-
-COLLECTING = 0.5
-"""A wire plane that induces more than this part of the charge, integrated over time, collects it."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,10 @@ def measure(detector: LArTPC, segments: Segments, layout: Layout, readout: Reado
     )
 
 
-def collects(plane: WirePlane) -> bool:
-    """Whether the wires of a plane collect the charge rather than only see it pass."""
-    return bool(np.abs(np.asarray(plane.response.matrix)[0]).max() > COLLECTING)
+def collection_planes(detector: LArTPC) -> list[str]:
+    """Names of the wire planes that collect the charge: those that it reaches last."""
+    wires = {plane.name: plane.distance for plane in detector.planes if isinstance(plane, WirePlane)}
+    return [name for name, distance in wires.items() if distance == max(wires.values())]
 
 
 @eqx.filter_jit
@@ -101,7 +99,7 @@ class Stopwatch:
     """[s] without compiling."""
     compile_seconds = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Stopwatch":
         self._compiled = _compile_clock().total
         self._start = time.perf_counter()
         return self
@@ -154,7 +152,7 @@ def _collected(detector: LArTPC, electrons: Electrons, layout: Layout, readout: 
         plane_readout = readout[plane.name]
         if isinstance(plane_readout, Hits):
             charge = np.asarray(plane_readout.total, float)[np.asarray(plane_readout.valid)]
-        elif isinstance(plane, WirePlane) and collects(plane):
+        elif isinstance(plane, WirePlane) and plane.name in collection_planes(detector):
             charge = np.asarray(collected_by_wires(plane, electrons, layout.planes[plane.name], speed), float)
         else:
             continue

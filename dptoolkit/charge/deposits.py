@@ -100,7 +100,7 @@ def _runs(
     return np.concatenate([[0], np.cumsum(changes)])
 
 
-def _padded(array: np.ndarray, size: int, fill: float = 0) -> np.ndarray:
+def _padded(array: np.ndarray, size: int, fill: int = 0) -> np.ndarray:
     out = np.full(size, fill, dtype=np.float32 if array.dtype.kind == "f" else np.int32)
     out[: len(array)] = array
     return out

@@ -18,10 +18,10 @@ class AbstractDrift(Component):
     lifetime: eqx.AbstractVar[Array]
 
     @abstractmethod
-    def speed(self, efield: Float[Array, " n"]) -> Float[Array, " n"]:
+    def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         """Drift velocity [cm/us] in the field [kV/cm]."""
 
-    def surviving(self, time: Float[Array, " n"]) -> Float[Array, " n"]:
+    def surviving(self, time: Float[Array, "..."]) -> Float[Array, "..."]:
         """Fraction exp(-t / tau) of electrons that is not attached after `time` [us]."""
         return jnp.exp(-time / self.lifetime)
 
@@ -32,7 +32,7 @@ class MobilityDrift(AbstractDrift):
     temperature: Array = param(87.17, "K", bounds=(84.0, 94.0), symbol="T", reference="larnd-sim module0")
     lifetime: Array = param(2200.0, "us", bounds=(50.0, 1e6), symbol="tau_e", reference=_LIFETIME_SOURCE)
 
-    def speed(self, efield: Float[Array, " n"]) -> Float[Array, " n"]:
+    def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         return mobility(efield, self.temperature) * efield * 1e-3
 
 
@@ -42,7 +42,7 @@ class ConstantDrift(AbstractDrift):
     velocity: Array = param(0.15965, "cm/us", bounds=(0.05, 0.3), symbol="v_d", reference="0.5 kV/cm, 87.17 K")
     lifetime: Array = param(2200.0, "us", bounds=(50.0, 1e6), symbol="tau_e", reference=_LIFETIME_SOURCE)
 
-    def speed(self, efield: Float[Array, " n"]) -> Float[Array, " n"]:
+    def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.broadcast_to(self.velocity, jnp.shape(efield))
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 from dptoolkit.constants import FEMTOCOULOMB
 from dptoolkit.params import Component, param
@@ -37,13 +37,15 @@ class ColdElectronics(Component):
         )
         return jnp.where(time > 0, shape, 0.0) * self.gain / _PEAK / FEMTOCOULOMB
 
-    def spectrum(self, omega: Float[Array, " f"]) -> Float[Array, " f"]:
+    def spectrum(self, omega: Float[Array, " f"]) -> Complex[Array, " f"]:
         """Fourier transform of `impulse` [mV us]; `omega` in rad/us."""
-        s = 1j * omega * self.peaking_time
+        x = omega * self.peaking_time
+        s = jax.lax.complex(jnp.zeros_like(x), x)
         shape = sum(
             (c * (s + d) + b * w) / ((s + d) ** 2 + w**2) for d, w, c, b in _POLES
         )
-        return shape * self.peaking_time * self.gain / _PEAK / FEMTOCOULOMB
+        scale = self.peaking_time * self.gain / _PEAK / FEMTOCOULOMB
+        return shape * scale.astype(shape.dtype)
 
 
 class RCCoupling(Component):

@@ -232,15 +232,17 @@ class PixelPlane(Component):
 
         def share(place: Array, variance: Array, block: Array) -> Array:
             first = block[:, None] * PADS - table.halo - 0.5
-            offset = jnp.arange(table.matrix.shape[0]) - ((place - first) * table.nodes_per_pad)[..., None]
-            weights = hat_weights(offset, (variance * table.nodes_per_pad**2)[..., None])
+            weights = hat_weights(
+                (place - first) * table.nodes_per_pad,
+                variance * table.nodes_per_pad**2,
+                table.matrix.shape[0],
+            )
             return multiply("idx,xrp->idrp", weights, jax.lax.stop_gradient(table.matrix))
 
         by_column = share(column, column_variance, tile[:, 2])
         by_row = share(row, row_variance, tile[:, 3])
-        node = jnp.arange(kernel.shape[0]) - table.late
-        moment = node - (tick - tile[:, 4, None] * TICKS)[..., None]
-        in_time = n[..., None] * hat_weights(moment, tick_variance[..., None])
+        moment = tick - tile[:, 4, None] * TICKS + table.late
+        in_time = n[..., None] * hat_weights(moment, tick_variance, kernel.shape[0])
         signal = multiply("idn,nrt->idrt", in_time, kernel)
         pads = by_column[..., :, None] * by_row[..., None, :]
         return multiply("idrab,idrt->iabt", pads, signal)

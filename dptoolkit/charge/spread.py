@@ -2,8 +2,11 @@
 
 A response known at nodes and interpolated linearly in between is integrated exactly against a
 Gaussian of any width: the weight of a node is the Gaussian convolved with the node's hat function,
-the second difference of F(u) = int int Gaussian. Weights add up to 1: charge is conserved.
+the second difference of F(u) = int int Gaussian. Weights add up to 1: charge is conserved. One
+evaluation a node serves value and both derivatives.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,36 +18,47 @@ NARROWEST = 1e-6
 weights move by less than 1e-6."""
 
 
-@jax.custom_jvp
-def hat_weights(offset: Float[Array, "..."], variance: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Share of a unit cloud at node distance `offset` (node minus centre, in node spacings).
+def hat_weights(
+    position: Float[Array, "..."], variance: Float[Array, "..."], n_nodes: int
+) -> Float[Array, "... n"]:
+    """Shares of a unit cloud on the nodes 0, 1, ... n_nodes - 1.
 
-    `variance` is that of the Gaussian, in squared node spacings.
+    `position` of its centre in node spacings, `variance` of the Gaussian in their square.
     """
-    sigma = jnp.sqrt(jnp.maximum(variance, NARROWEST))
-    hat = jnp.maximum(0.0, 1 - jnp.abs(offset))
-    return hat + _tail(offset + 1, sigma) - 2 * _tail(offset, sigma) + _tail(offset - 1, sigma)
+    return _shares(n_nodes, position, variance)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _shares(n_nodes: int, position: Array, variance: Array) -> Array:
+    offset = _offsets(n_nodes, position)
+    sigma = jnp.sqrt(jnp.maximum(variance, NARROWEST))[..., None]
+    return jnp.maximum(0.0, 1 - jnp.abs(offset[..., 1:-1])) + _second_difference(_tail(offset, sigma))
+
+
+@_shares.defjvp
+def _shares_jvp(n_nodes: int, primals: tuple[Array, Array], tangents: tuple[Array, Array]):
+    position, variance = primals
+    position_dot, variance_dot = tangents
+    offset = _offsets(n_nodes, position)
+    sigma = jnp.sqrt(jnp.maximum(variance, NARROWEST))[..., None]
+    slope = _second_difference(0.5 * erfc(-offset / (sigma * 2**0.5)))
+    density = jnp.exp(-0.5 * (offset / sigma) ** 2) / (sigma * (2 * jnp.pi) ** 0.5)
+    # dF/d(sigma^2) = density / 2
+    spread = 0.5 * _second_difference(density)
+    change = spread * variance_dot[..., None] - slope * position_dot[..., None]
+    return _shares(n_nodes, position, variance), change
+
+
+def _offsets(n_nodes: int, position: Array) -> Array:
+    """Node minus centre, with one more node on each side."""
+    return jnp.arange(-1, n_nodes + 1) - position[..., None]
+
+
+def _second_difference(values: Array) -> Array:
+    return values[..., 2:] - 2 * values[..., 1:-1] + values[..., :-2]
 
 
 def _tail(u: Float[Array, "..."], sigma: Float[Array, "..."]) -> Float[Array, "..."]:
     """E|x - u|/2 of a Gaussian minus |u|/2: decays with |u|, so differences lose no digits."""
     z = jnp.abs(u) / sigma
-    density = jnp.exp(-0.5 * z**2) / jnp.sqrt(2 * jnp.pi)
-    return sigma * (density - z * 0.5 * erfc(z / jnp.sqrt(2.0)))
-
-
-def _cumulative(u: Float[Array, "..."], sigma: Float[Array, "..."]) -> Float[Array, "..."]:
-    return 0.5 * erfc(-u / (sigma * jnp.sqrt(2.0)))
-
-
-@hat_weights.defjvp
-def _hat_weights_jvp(primals, tangents):
-    offset, variance = primals
-    offset_dot, variance_dot = tangents
-    variance = jnp.maximum(variance, NARROWEST)
-    sigma = jnp.sqrt(variance)
-    slope = sum(c * _cumulative(offset + k, sigma) for k, c in ((1, 1.0), (0, -2.0), (-1, 1.0)))
-    curvature = sum(
-        c * jnp.exp(-0.5 * ((offset + k) / sigma) ** 2) for k, c in ((1, 1.0), (0, -2.0), (-1, 1.0))
-    ) / (2 * sigma * jnp.sqrt(2 * jnp.pi))
-    return hat_weights(offset, variance), slope * offset_dot + curvature * variance_dot
+    return sigma * (jnp.exp(-0.5 * z**2) / (2 * jnp.pi) ** 0.5 - z * 0.5 * erfc(z / 2**0.5))

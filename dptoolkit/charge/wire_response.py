@@ -22,21 +22,32 @@ TICKS = 64
 """Ticks of a block."""
 REACH = 10
 """Wires on each side on which a cloud induces."""
-WIDTHS = 5.0
-"""Standard deviations of a cloud that are kept."""
+WIDTHS = 4.4
+"""Standard deviations of a cloud that are kept: all but 1e-5."""
+APPROACH = 8.0
+"""Distance from the first plane at which an electron begins to induce [cm]."""
+
+
+class Band(eqx.Module):
+    """The response in a range of frequencies: low ones reach many wires, high ones few."""
+
+    matrix: Complex[Array, "f w x"]
+    """From charge at node x of a tile to wire w of the window around it."""
+    first: int = eqx.field(static=True)
+    """First frequency [cycles per window]."""
+    margin: int = eqx.field(static=True)
+    """Wires of the full window that are left out on each side."""
 
 
 class WireResponse(eqx.Module):
     """Field response of a plane at sub-wire nodes, as a matrix per frequency.
 
     Built once from currents [1/us] at offsets -REACH..REACH of the wire, and of times relative to the
-    arrival of the charge at the plane.
+    arrival of the charge at the plane. Frequencies go on beyond the Nyquist frequency as far as the
+    response does: sampling folds them back.
     """
 
-    matrix: Complex[Array, "f w x"]
-    """From charge at node x of a tile to wire w of the window around it."""
-    frequency: Float[Array, " f"]
-    """[cycles per window]"""
+    bands: tuple[Band, ...]
     nodes_per_wire: int = eqx.field(static=True)
     halo: int = eqx.field(static=True)
     """Wires by which a cloud may stick out of its tile."""
@@ -44,6 +55,16 @@ class WireResponse(eqx.Module):
     """Ticks of the Fourier window."""
     lead: int = eqx.field(static=True)
     """Blocks of ticks by which the window starts before the tile."""
+
+    @property
+    def n_frequencies(self) -> int:
+        """Frequencies 0, 1, ... cycles per window that are kept."""
+        return self.bands[-1].first + self.bands[-1].matrix.shape[0]
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes of a tile and its halo."""
+        return self.bands[0].matrix.shape[2]
 
 
 def wire_response(
@@ -55,47 +76,60 @@ def wire_response(
     widest: float,
     longest: float,
     electronics: ColdElectronics,
-    keep: float = 1e-6,
+    keep: float = 1e-4,
 ) -> WireResponse:
     """A plane's response from induced currents [1/us] at `offsets` [pitch] and `times` [us].
 
     `widest` [pitch] and `longest` [ticks] are the largest standard deviations of a cloud; `keep`
-    is the relative amplitude below which frequencies are left out.
+    is the relative L2 norm of what is left out at high frequencies and far wires.
     """
     per_wire = round(1 / (offsets[1] - offsets[0]))
     if len(offsets) != 2 * REACH * per_wire + 1 or not np.isclose(offsets[0], -REACH):
         raise ValueError(f"offsets: expected {-REACH}..{REACH} in equal steps, got {offsets[0]}..{offsets[-1]}")
-    halo = max(1, int(np.ceil(WIDTHS * widest)) + 1)
+    halo = max(1, int(np.ceil(WIDTHS * widest)))
     reach_ticks = WIDTHS * longest + 2
     before = -times[0] / tick_period + reach_ticks
-    after = times[-1] / tick_period + reach_ticks + 16 * 2.0 / tick_period
+    after = (times[-1] + 8 * float(electronics.peaking_time)) / tick_period + reach_ticks
     lead = int(np.ceil(before / TICKS))
     window = TICKS * (lead + 1 + int(np.ceil(after / TICKS)))
-    frequency = np.arange(window // 2 + 1)
+    frequency = np.arange(window)
 
     omega = 2 * np.pi * frequency / (window * tick_period)
     shift = np.exp(-1j * np.outer(omega, times + lead * TICKS * tick_period))
     spectrum = shift @ (currents.T * (times[1] - times[0]))
-    nominal = np.abs(electronics.spectrum(jnp.asarray(omega)))
-    amplitude = np.abs(spectrum).max(axis=1) * nominal
-    used = int(np.flatnonzero(amplitude > keep * amplitude.max())[-1]) + 1
-
+    shaping = np.abs(np.asarray(electronics.spectrum(jnp.asarray(omega))))
+    power = np.abs(spectrum * shaping[:, None]) ** 2
     n_nodes = (WIRES + 2 * halo) * per_wire + 1
-    wires = np.arange(-(halo + REACH), WIRES + halo + REACH)
     node = np.arange(n_nodes) / per_wire - halo - 0.5
-    # offset of the charge from the wire, in nodes from the first of the table
-    column = np.rint((node[None, :] - wires[:, None] + REACH) * per_wire).astype(int)
-    inside = (column >= 0) & (column < len(offsets))
-    matrix = np.where(inside, spectrum[:used][:, np.clip(column, 0, len(offsets) - 1)], 0.0)
-    real = jnp.result_type(float)
-    return WireResponse(
-        matrix=jnp.asarray(matrix, jnp.result_type(real, jnp.complex64)),
-        frequency=jnp.asarray(frequency[:used], real),
-        nodes_per_wire=per_wire,
-        halo=halo,
-        window=window,
-        lead=lead,
-    )
+    bands = []
+    for first, last, reach in _bands(power, per_wire, keep):
+        wires = np.arange(-(halo + reach), WIRES + halo + reach)
+        # offset of the charge from the wire, in nodes from the first of the table
+        column = np.rint((node[None, :] - wires[:, None] + REACH) * per_wire).astype(int)
+        near = (column >= (REACH - reach) * per_wire) & (column <= (REACH + reach) * per_wire)
+        matrix = spectrum[first:last][:, np.clip(column, 0, len(offsets) - 1)]
+        dtype = jnp.result_type(float, jnp.complex64)
+        bands.append(Band(jnp.asarray(np.where(near, matrix, 0.0), dtype), first, REACH - reach))
+    return WireResponse(tuple(bands), nodes_per_wire=per_wire, halo=halo, window=window, lead=lead)
+
+
+def _bands(power: Float[np.ndarray, "f o"], per_wire: int, keep: float) -> list[tuple[int, int, int]]:
+    """Ranges of frequencies [first, last) and the wires that each must reach to lose `keep` in all."""
+    lost = keep**2 * power.sum()
+    above = np.cumsum(power.sum(axis=1)[::-1])[::-1]
+    n_used = int(np.flatnonzero(above > lost / 2)[-1]) + 1
+    edges = np.unique(np.minimum([0, 16, 32, 48, 64, 96, 128, len(power)], n_used))
+    offset = np.abs(np.arange(power.shape[1]) - REACH * per_wire) / per_wire
+    ranges: list[tuple[int, int, int]] = []
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        beyond = [power[first:last, offset > reach].sum() for reach in range(REACH + 1)]
+        allowed = lost / 2 / (len(edges) - 1)
+        reach = next(r for r, energy in enumerate(beyond) if energy <= allowed)
+        if ranges and ranges[-1][2] == reach:
+            ranges[-1] = (ranges[-1][0], int(last), reach)
+        else:
+            ranges.append((int(first), int(last), reach))
+    return ranges
 
 
 def induced_currents(
@@ -142,6 +176,7 @@ def wire_anode(nominal: Nominal) -> WireAnode:
         drift_field=nominal.efield * 1000,
         temperature=nominal.temperature,
         readout=tuple(plane not in shielding for plane in range(n_planes)),
+        approach=APPROACH,
     )
     if config:
         raise ValueError(

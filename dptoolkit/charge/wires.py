@@ -32,10 +32,12 @@ from dptoolkit import units
 from dptoolkit.events import Electrons, Waveforms
 from dptoolkit.params import Component, param
 
-CLOUDS = 64
+CLOUDS = 48
 """Clouds of a work item."""
-CHUNK = 8
+CHUNK = 16
 """Work items computed at once: bounds the memory."""
+KEPT = 64
+"""Up to so many work items are computed in one go and kept for the gradient, not computed again."""
 class WireLayout(eqx.Module):
     """Work items of one plane and the blocks of the read-out that they touch."""
 
@@ -189,18 +191,18 @@ class WirePlane(Component):
     def collect(self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""]) -> Float[Array, "b w t"]:
         """Shaped signals [mV] on the occupied blocks, before coupling and digitisation."""
         response = self.response
-        omega = 2 * jnp.pi * response.frequency / (response.window * self.tick_period)
+        frequency = jnp.arange(response.n_frequencies)
+        omega = 2 * jnp.pi * frequency / (response.window * self.tick_period)
         shaping = self.gain * self.electronics.spectrum(omega) / self.tick_period
         place = (self.wire_number(electrons), self.wire_variance(electrons))
         time = (self._tick(electrons, speed), electrons.var_time / self.tick_period**2)
         clouds = jnp.stack([electrons.n, *place, *time], axis=-1)
         n_blocks = len(layout.block)
-        matrix = jax.lax.stop_gradient(response.matrix)
+        matrices = [jax.lax.stop_gradient(band.matrix) for band in response.bands]
 
-        @jax.checkpoint
         def add_chunk(blocks: Array, chunk: tuple[Array, ...]) -> tuple[Array, None]:
             cloud, filled, tile, slot = chunk
-            signal = self._tile_signals(clouds[cloud], filled, tile, matrix, shaping)
+            signal = self._tile_signals(clouds[cloud], filled, tile, matrices, shaping)
             return blocks.at[slot].add(signal, mode="drop"), None
 
         chunks = jax.tree.map(
@@ -208,14 +210,16 @@ class WirePlane(Component):
             (layout.items.cloud, layout.items.filled, layout.items.tile, layout.slot),
         )
         empty = jnp.zeros((n_blocks, WIRES, TICKS), clouds.dtype)
-        return jax.lax.scan(add_chunk, empty, chunks)[0]
+        if len(layout.items.cloud) <= KEPT:
+            return add_chunk(empty, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), chunks))[0]
+        return jax.lax.scan(jax.checkpoint(add_chunk), empty, chunks)[0]
 
     def _tile_signals(
         self,
         clouds: Float[Array, "i d 5"],
         filled: Array,
         tile: Int[Array, "i 4"],
-        matrix: Complex[Array, "f w x"],
+        matrices: list[Complex[Array, "f w x"]],
         shaping: Complex[Array, " f"],
     ) -> Float[Array, "i a b w t"]:
         """Signals of a chunk of items on the blocks around each."""
@@ -224,22 +228,23 @@ class WirePlane(Component):
         n = jnp.where(filled, n, 0.0)
         # along the wires: nodes of the tile and its halo
         first = tile[:, 2, None] * WIRES - r.halo - 0.5
-        node = jnp.arange(matrix.shape[2])
         across = hat_weights(
-            node - ((s - first) * r.nodes_per_wire)[..., None],
-            (s_variance * r.nodes_per_wire**2)[..., None],
+            (s - first) * r.nodes_per_wire, s_variance * r.nodes_per_wire**2, r.n_nodes
         )
         # along time: phase and damping at every frequency
-        turn = 2 * jnp.pi * r.frequency / r.window
-        phase = turn * (tick - tile[:, 3, None] * TICKS)[..., None]
+        turn = 2 * jnp.pi / r.window * jnp.arange(r.n_frequencies)
+        cosine, sine = _harmonics(2 * jnp.pi / r.window * (tick - tile[:, 3, None] * TICKS), len(turn))
         damping = n[..., None] * jnp.exp(-0.5 * turn**2 * t_variance[..., None])
         multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-        real = multiply("idx,idf->fxi", across, damping * jnp.cos(phase))
-        imaginary = multiply("idx,idf->fxi", across, -damping * jnp.sin(phase))
-        wires = multiply("fwx,fxi->fwi", matrix, jax.lax.complex(real, imaginary))
-        spectrum = jnp.zeros((r.window // 2 + 1, *wires.shape[1:]), wires.dtype)
-        spectrum = spectrum.at[: wires.shape[0]].set(wires * shaping[:, None, None])
-        signal = jnp.fft.irfft(jnp.moveaxis(spectrum, 0, -1), r.window)
+        real = multiply("idx,idf->fxi", across, damping * cosine)
+        imaginary = multiply("idx,idf->fxi", across, -damping * sine)
+        charge = jax.lax.complex(real, imaginary)
+        parts = []
+        for band, matrix in zip(r.bands, matrices, strict=True):
+            inside = slice(band.first, band.first + matrix.shape[0])
+            answer = multiply("fwx,fxi->fwi", matrix, charge[inside]) * shaping[inside, None, None]
+            parts.append(jnp.pad(answer, ((0, 0), (band.margin, band.margin), (0, 0))))
+        signal = _sampled(jnp.concatenate(parts), r.window)
         n_wire, n_tick = self._parts()
         margin = (n_wire * WIRES - signal.shape[0]) // 2
         signal = jnp.pad(signal, ((margin, margin), (0, 0), (0, 0)))
@@ -289,6 +294,26 @@ def _convolve(both: Float[Array, "b w t"], taps: Float[Array, " k"]) -> Float[Ar
     n = both.shape[-1] // 2
     toeplitz = jnp.stack([jnp.pad(taps[::-1], (n - len(taps) + 1 + t, n - 1 - t)) for t in range(n)])
     return jnp.einsum("bwk,tk->bwt", both, toeplitz, precision=jax.lax.Precision.HIGHEST)
+
+
+def _sampled(spectrum: Complex[Array, "f w i"], window: int) -> Float[Array, "w i t"]:
+    """Samples at the ticks of the window; frequencies above the Nyquist frequency fold back."""
+    half = window // 2
+    kept = jnp.zeros((half + 1, *spectrum.shape[1:]), spectrum.dtype)
+    kept = kept.at[: spectrum.shape[0]].set(spectrum[: half + 1])
+    folded = spectrum[half + 1 :]
+    kept = kept.at[half - len(folded) : half].add(jnp.conj(folded[::-1]))
+    return jnp.fft.irfft(jnp.moveaxis(kept, 0, -1), window)
+
+
+def _harmonics(angle: Float[Array, "..."], n: int) -> tuple[Float[Array, "... n"], Float[Array, "... n"]]:
+    """cos and sin of 0, 1, ... n - 1 times `angle`, from those of few multiples by products."""
+    fine = angle[..., None] * jnp.arange(16)
+    coarse = 16 * angle[..., None] * jnp.arange(-(-n // 16))
+    c, s = jnp.cos(fine)[..., None, :], jnp.sin(fine)[..., None, :]
+    cc, ss = jnp.cos(coarse)[..., None], jnp.sin(coarse)[..., None]
+    shape = (*angle.shape, -1)
+    return (cc * c - ss * s).reshape(shape)[..., :n], (ss * c + cc * s).reshape(shape)[..., :n]
 
 
 def wire_lengths(

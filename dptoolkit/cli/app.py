@@ -37,10 +37,11 @@ def main() -> None:
     sys.exit(code)
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         emit(f"dptoolkit {dptoolkit.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

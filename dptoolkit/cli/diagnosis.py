@@ -1,7 +1,6 @@
 """What `doctor` finds out: versions, devices, and whether the physics adds up on this machine."""
 
 import platform
-import shutil
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +19,6 @@ from dptoolkit.totals import measure
 
 PACKAGES = ("jax", "jaxlib", "equinox", "numpy", "scipy", "h5py", "pint", "typer")
 PACKAGES += ("bokeh", "holoviews", "panel")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATH = "drift.lifetime"
 """The parameter whose gradient is checked."""
 
@@ -38,7 +36,7 @@ def diagnose(cache: Path | None) -> dict[str, Any]:
         "devices": [str(device) for device in jax.devices()],
         "precision": str(jnp.result_type(float)),
         "cache": str(cache) if cache else None,
-        "chromium": next((path for name in BROWSERS if (path := shutil.which(name))), None),
+        "chromium": _browser(),
         "checks": checks,
         "ok": all(check["ok"] for check in checks),
         "seconds": round(time.perf_counter() - start, 2),
@@ -77,6 +75,15 @@ def _gradient_error(detector: LArTPC, segments: Any, layout: Any) -> float:
 
 def _check(name: str, value: float, limit: float) -> dict[str, Any]:
     return {"check": name, "value": value, "limit": limit, "ok": bool(value <= limit)}
+
+
+def _browser() -> str | None:
+    from dptoolkit.views.export import find_browser
+
+    try:
+        return find_browser()
+    except RuntimeError:
+        return None
 
 
 def _version(name: str) -> str:

@@ -78,7 +78,7 @@ class EventDisplay(param.Parameterized):
             low, high = detector.volumes.bounds
             size = float(np.linalg.norm(detector.volumes.high[0] - detector.volumes.low[0]))
             center = (detector.volumes.low[0] + detector.volumes.high[0]) / 2
-            self._note = f"in a detector of {', '.join(f'{side:.0f}' for side in high - low)} cm"
+            self._note = f"in a detector of {' × '.join(f'{side:.0f}' for side in high - low)} cm"
             segments = example_muon(tuple(center), length=min(100.0, 0.6 * size))
         else:
             placed, self._note = place(self._file.select(slice(self.event, self.event + 1)), detector.volumes)

@@ -1,4 +1,4 @@
-"""Serving the apps: where they are, their landing page, and the server. Panel is imported when it is needed."""
+"""Serving the apps: where they are, their landing page, the server. Panel is imported when needed."""
 
 import ast
 import html
@@ -18,7 +18,8 @@ MAX_UPLOAD = "DPTOOLKIT_MAX_UPLOAD_MB"
 """Environment variable by which an app learns the largest upload [MB]."""
 
 STYLE = """
-body{margin:0;background:var(--page);color:var(--text);font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
+body{margin:0;background:var(--page);color:var(--text);
+  font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:960px;margin:0 auto;padding:48px 20px}
 h1{margin:0 0 4px;font-size:28px}p{margin:0;color:var(--muted)}
 div{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:16px;margin-top:28px}
@@ -44,7 +45,9 @@ def apps_folder() -> Path:
     for folder in (package.parent / "apps", package / "_shipped" / "apps"):
         if folder.is_dir():
             return folder
-    raise InputError(f"no apps beside {package} nor in it; expected the folder 'apps'; install dptoolkit again")
+    raise InputError(
+        f"no apps beside {package} nor in it; expected the folder 'apps'; install dptoolkit again"
+    )
 
 
 def find_apps(names: Sequence[str] = ()) -> list[App]:
@@ -60,7 +63,8 @@ def find_apps(names: Sequence[str] = ()) -> list[App]:
 def landing_page(apps: Sequence[App]) -> str:
     """A card for every app."""
     cards = "".join(
-        f'<a href="{app.name}"><h2>{html.escape(app.title)}</h2><p>{html.escape(app.about)}</p></a>' for app in apps
+        f'<a href="{app.name}"><h2>{html.escape(app.title)}</h2><p>{html.escape(app.about)}</p></a>'
+        for app in apps
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>dptoolkit</title>'
@@ -89,7 +93,7 @@ def server(
     num_procs: int = 1,
     max_upload: float = 100.0,
 ) -> Any:
-    """The bound server, not yet running; `.port` is the port it got."""
+    """The bound server, not yet running; port 0 takes a free one, which `.port` tells."""
     if importlib.util.find_spec("panel") is None:
         raise InputError(
             'the apps need Panel, which is not installed; mend it with: pip install "dptoolkit[apps]"'
@@ -104,6 +108,7 @@ def server(
         def get(self) -> None:
             self.finish(page)
 
+    port = port or _free_port(address)
     os.environ[MAX_UPLOAD] = f"{max_upload:g}"
     try:
         return pn.io.server.get_server(
@@ -138,4 +143,10 @@ def _origins(address: str, port: int) -> list[str]:
         hosts += [socket.gethostname(), socket.getfqdn()]
     if address in ("", "0.0.0.0", "::"):
         hosts += socket.gethostbyname_ex(socket.gethostname())[2]
-    return sorted({f"{host}:{port}" if port else f"{host}:*" for host in hosts if host})
+    return sorted({f"{host}:{port}" for host in hosts if host})
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]

@@ -94,9 +94,7 @@ def common_time(planes: Sequence[tuple[Waveforms, int, int]]) -> list[Window]:
     ]
 
 
-def waveform(
-    waveforms: Waveforms, group: int, channel: int, event: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def waveform(waveforms: Waveforms, group: int, channel: int, event: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(time [us], signal) of a channel, over the occupied ticks of its plane."""
     ticks = occupied(waveforms, group, event)
     window = Window(channel, channel + 1, ticks.tick0, ticks.tick1)

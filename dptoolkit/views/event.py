@@ -13,7 +13,7 @@ from dptoolkit.views.assemble import common_time, groups
 from dptoolkit.views.link import Places, freed_electrons, pixel_places, wire_places
 from dptoolkit.views.pixels import PixelGrid, charge_against_time, hit_source, pixel_drift_view, pixel_plane
 from dptoolkit.views.segments3d import scene
-from dptoolkit.views.wires import WirePlaneFigure, share_time, waveform_figure, wire_plane
+from dptoolkit.views.wires import share_time, waveform_figure, wire_plane
 
 MAX_TABS = 12
 """Volumes with signals that get a tab of their own, the largest first."""

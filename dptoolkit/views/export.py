@@ -32,7 +32,7 @@ const wait = setInterval(() => {
   const root = window.Bokeh && [...Bokeh.index][0];
   if (!root || !root.has_finished()) return;
   clearInterval(wait);
-  const svg = root.export("svg").get_serialized_svg();
+  const svg = root.export("svg").ctx.get_serialized_svg(true);
   document.body.replaceChildren(Object.assign(document.createElement("pre"), {textContent: svg, id: "svg"}));
 }, 50);
 </script></body>"""
@@ -116,7 +116,9 @@ def _browse(page: str, folder: Path, *options: str) -> subprocess.CompletedProce
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
         raise RuntimeError(f"the browser {command[0]} ended with code {error.returncode}: {last}") from error
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"the browser {command[0]} took more than {TIMEOUT} s; save HTML instead") from None
+        raise RuntimeError(
+            f"the browser {command[0]} took more than {TIMEOUT} s; save HTML instead"
+        ) from None
 
 
 def _write(path: str | Path, content: bytes) -> Path:

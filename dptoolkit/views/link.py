@@ -57,7 +57,8 @@ def drifted(
     """(volume, across, up [cm], arrival time [us]) of the middles, and the drift speed [cm/us]."""
     middle = (np.asarray(segments.start, float) + np.asarray(segments.end, float)) / 2
     volume = detector.volumes.locate(middle)
-    frame = detector.volumes.to_local(jnp.asarray(middle, jnp.result_type(float)), np.maximum(volume, 0))
+    points = jnp.asarray(middle, jnp.result_type(float))
+    frame = detector.volumes.to_local(points, jnp.asarray(np.maximum(volume, 0)))
     across, up, distance = (np.asarray(coordinate, float) for coordinate in frame)
     speed = float(detector.drift.speed(detector.field.nominal()))
     return volume, across, up, np.asarray(segments.t0, float) + distance / speed, speed

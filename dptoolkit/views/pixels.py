@@ -96,7 +96,9 @@ def charge_against_time(source: ColumnDataSource, name: str = "pixels") -> figur
     return finish(plot)
 
 
-def _figure(title: str, x_label: str, y_label: str, source: ColumnDataSource, axes: tuple[str, str]) -> figure:
+def _figure(
+    title: str, x_label: str, y_label: str, source: ColumnDataSource, axes: tuple[str, str]
+) -> figure:
     x_range, y_range = (_range(source.data[axis]) for axis in axes)
     return figure(
         title=title, x_axis_label=x_label, y_axis_label=y_label, x_range=x_range, y_range=y_range,

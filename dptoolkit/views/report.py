@@ -14,7 +14,8 @@ from dptoolkit.views.theme import THEME_JS, css
 
 STYLE = """
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--text);font:14px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif}
+body{margin:0;background:var(--page);color:var(--text);
+  font:14px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif}
 header{display:flex;align-items:center;gap:4px 22px;flex-wrap:wrap;padding:7px 14px;background:var(--surface);
   border-bottom:1px solid var(--line)}
 h1{font-size:17px;margin:0;letter-spacing:-.01em}
@@ -38,7 +39,8 @@ main.report{max-width:1240px;margin:0 auto;padding:10px 14px 40px}
 .report h2{font-size:18px;margin:26px 0 8px}
 .report p{max-width:75ch}.report .card{padding:6px}.report .plot{height:380px}
 .report .event .card{padding:0}.report .event .planes{padding:4px}
-@media(max-width:900px){.event{grid-template-columns:1fr;height:auto}.event .left{grid-template-rows:420px auto}
+@media(max-width:900px){.event{grid-template-columns:1fr;height:auto}
+  .event .left{grid-template-rows:420px auto}
   .event .planes{height:640px}}
 @media print{header button{display:none}}
 """
@@ -95,7 +97,9 @@ def _event(view: EventView, name: str, models: dict[str, LayoutDOM]) -> str:
     left = right = ""
     if view.segments is not None:
         left += f'<div class="card">{scene_fragment(view.scene(), f"{name}-segments")}</div>'
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in summary(view))
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in summary(view)
+    )
     left += f'<div class="card numbers"><table>{rows}</table></div>'
     layout = readout_layout(view)
     if layout is not None:
@@ -133,7 +137,8 @@ def _page(title: str, facts: Mapping[str, str], body: str, models: Mapping[str, 
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{css()}{STYLE}</style><script>{THEME_JS}\ndptoolkit.followSystem();</script>{scripts}</head>"
         f"<body><header><h1>{html.escape(title)}</h1>{shown}"
-        f'<button type="button" onclick="dptoolkit.toggleTheme()">light / dark</button></header>{body}{script}'
-        f'<script>window.addEventListener("load", () => setTimeout(() => dptoolkit.applyTheme(dptoolkit.theme)));'
-        f"</script></body></html>"
+        f'<button type="button" onclick="dptoolkit.toggleTheme()">light / dark</button></header>'
+        f"{body}{script}"
+        '<script>window.addEventListener("load", () => '
+        "setTimeout(() => dptoolkit.applyTheme(dptoolkit.theme)));</script></body></html>"
     )

@@ -120,7 +120,7 @@ function segments3d(root, scene) {
     const [low, high] = view(), middle = low.map((l, k) => (l + high[k]) / 2);
     const radius = Math.hypot(...low.map((l, k) => high[k] - l)) / 2 || 1;
     const [w, h] = [canvas.width, canvas.height], near = radius / 50, far = 40 * radius;
-    const {yaw, pitch, zoom, shift} = camera, distance = 2.35 * radius / zoom * Math.max(1, 0.8 * h / w);
+    const {yaw, pitch, zoom, shift} = camera, distance = 2.35 * radius / zoom * Math.max(1, 1.2 * h / w);
     const f = 1 / Math.tan(0.42), [cy, sy, cp, sp] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
     const axes = [[cy, 0, -sy], [-sy * sp, cp, -cy * sp], [sy * cp, sp, cy * cp]];
     const move = axes.map(axis => -axis.reduce((sum, a, k) => sum + a * middle[k], 0));

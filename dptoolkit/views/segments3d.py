@@ -24,24 +24,27 @@ PARTICLES = {
 }  # fmt: skip
 STYLE = """
 .s3{position:relative;width:100%;height:100%;min-height:200px;background:var(--surface);color:var(--text);
-  font:12px/1.35 system-ui,sans-serif;overflow:hidden;border-radius:inherit}
+  font:12px/1.35 system-ui,sans-serif;overflow:hidden;border-radius:inherit;container-type:size}
+@container (max-width:470px){.s3 .s3-legend{top:42px}}
 .s3 canvas{position:absolute;top:0;left:0;width:100%;height:calc(100% - 25px)}
 .s3-over{cursor:grab;touch-action:none;outline-offset:-2px}.s3-over:active{cursor:grabbing}
 .s3-top{position:absolute;top:8px;left:8px;display:flex;gap:6px;align-items:center}
 .s3 select,.s3 button{font:inherit;color:var(--text);background:var(--surface);border:1px solid var(--line);
   border-radius:5px;padding:3px 8px;cursor:pointer}
-.s3-legend{position:absolute;top:8px;right:10px;text-shadow:0 0 3px var(--surface),0 0 3px var(--surface);text-align:right;pointer-events:none}
-.s3-legend i{display:inline-block;width:14px;height:4px;margin-right:6px;vertical-align:middle;border-radius:2px}
+.s3-legend{position:absolute;top:8px;right:10px;
+  text-shadow:0 0 3px var(--surface),0 0 3px var(--surface);text-align:right;pointer-events:none}
+.s3-legend i{display:inline-block;width:14px;height:4px;margin-right:6px;
+  vertical-align:middle;border-radius:2px}
 .s3-bar{width:130px;height:8px;border-radius:2px;outline:1px solid var(--line);margin:3px 0 2px auto}
 .s3-ends{width:130px;display:flex;justify-content:space-between;margin-left:auto;color:var(--muted)}
-.s3-status{position:absolute;bottom:0;left:0;right:0;padding:4px 10px;color:var(--muted);background:var(--surface);
-  border-top:1px solid var(--line);pointer-events:none}
+.s3-status{position:absolute;bottom:0;left:0;right:0;padding:4px 10px;color:var(--muted);
+  background:var(--surface);border-top:1px solid var(--line);pointer-events:none}
 .s3-tip{position:absolute;display:none;pointer-events:none;background:var(--surface);color:var(--text);
   border:1px solid var(--line);border-radius:5px;padding:3px 7px;max-width:300px}
 .s3-none{display:none;position:absolute;inset:0;padding:40px;background:var(--surface)}
 """
 BODY = """<div class="s3"><canvas class="s3-gl"></canvas>
-<canvas class="s3-over" tabindex="0" aria-label="Segments in three dimensions; arrow keys turn the view"></canvas>
+<canvas class="s3-over" tabindex="0" aria-label="Segments in 3-D; arrow keys turn the view"></canvas>
 <div class="s3-top"><label>colour <select class="s3-mode"></select></label>
 <button class="s3-extent" type="button"></button><button class="s3-reset" type="button">reset</button></div>
 <div class="s3-legend"></div><div class="s3-status"></div><div class="s3-tip"></div>
@@ -111,7 +114,8 @@ def scene_page(content: Mapping[str, Any], theme: Theme | None = None) -> str:
 def scene_frame(content: Mapping[str, Any], theme: Theme | None = None, height: str = "100%") -> str:
     """An `<iframe>` for notebooks and apps."""
     page = html.escape(scene_page(content, theme), quote=True)
-    return f'<iframe srcdoc="{page}" style="width:100%;height:{height};border:0" title="Segments in 3-D"></iframe>'
+    style = f"width:100%;height:{height};border:0"
+    return f'<iframe srcdoc="{page}" style="{style}" title="Segments in 3-D"></iframe>'
 
 
 def _modes(segments: Segments, charge: np.ndarray | None) -> list[dict[str, Any]]:

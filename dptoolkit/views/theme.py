@@ -42,6 +42,31 @@ CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", 
 """Okabe and Ito (2008), yellow and black replaced so that all are seen on white and on black."""
 
 
+PAGE = """
+:root{--design-background-color:var(--surface);--design-background-text-color:var(--text);
+  --design-surface-color:var(--surface);--design-surface-text-color:var(--text);
+  --panel-border-color:var(--line);--panel-primary-color:var(--accent)}
+html,body{margin:0;height:100%;background:var(--page);color:var(--text);font:14px/1.4 system-ui,sans-serif}
+"""
+"""Style of the page of an app."""
+
+CARD = {
+    "background": "var(--surface)",
+    "border": "1px solid var(--line)",
+    "border-radius": "8px",
+    "overflow": "hidden",
+}
+"""A frame around a part of an app."""
+
+INPUT = """
+:host{color:var(--text)} .bk-input{background-color:var(--surface);color:var(--text);border-color:var(--line)}
+.bk-btn{background:var(--surface);color:var(--text);border:1px solid var(--line)!important;box-shadow:none}
+.bk-btn a{color:var(--text)}
+.bk-btn.bk-active{background:var(--accent);color:var(--surface)}
+"""
+"""Style of the widgets of an app."""
+
+
 def _axis(color: dict[str, str]) -> dict[str, str]:
     return {
         "axis_label_text_color": color["text"],
@@ -92,7 +117,9 @@ SEQUENTIAL: dict[str, list[str]] = {
 }
 DIVERGING: dict[str, list[str]] = {
     "light": _between([*RdBu11[:5], "#ffffff", *RdBu11[6:]]),
-    "dark": _between(["#d6f0ff", "#5fb2ff", "#1f64b4", TOKENS["dark"]["surface"], "#b0491c", "#ff9450", "#ffe6c7"]),
+    "dark": _between(
+        ["#d6f0ff", "#5fb2ff", "#1f64b4", TOKENS["dark"]["surface"], "#b0491c", "#ff9450", "#ffe6c7"]
+    ),
 }
 """Blue is negative, red is positive."""
 
@@ -126,14 +153,18 @@ def apply(model: Model, theme: Theme) -> None:
 
 def css() -> str:
     """The colours of the page as CSS variables; `data-theme` on the root overrides the system's."""
-    block = {name: ";".join(f"--{key}:{value}" for key, value in color.items()) for name, color in TOKENS.items()}
+    block = {
+        name: ";".join(f"--{key}:{value}" for key, value in color.items()) for name, color in TOKENS.items()
+    }
     return (
         f":root{{{block['light']};color-scheme:light}}"
         f":root[data-theme=dark]{{{block['dark']};color-scheme:dark}}"
     )
 
 
-THEME_JS = f"{{const RULES = {json.dumps(RULES)};" + """
+THEME_JS = (
+    f"{{const RULES = {json.dumps(RULES)};"
+    + """
 window.dptoolkit = Object.assign(window.dptoolkit ?? {}, {
   theme: null,
   applyTheme(theme) {
@@ -159,3 +190,4 @@ window.dptoolkit = Object.assign(window.dptoolkit ?? {}, {
   },
 });}
 """
+)

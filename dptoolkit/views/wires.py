@@ -174,7 +174,9 @@ def waveform_figure(planes: Sequence[WirePlaneFigure]) -> figure:
     )
     line = plot.step("time", "signal", source=source, mode="center", line_width=1.5)
     themed(line.glyph, line_color=token("accent"))
-    plot.add_tools(HoverTool(tooltips=[("time", "@time{0.0} µs"), (last.unit, "@signal{0.00}")], mode="vline"))
+    plot.add_tools(
+        HoverTool(tooltips=[("time", "@time{0.0} µs"), (last.unit, "@signal{0.00}")], mode="vline")
+    )
     for plane in planes:
         others = [other.cursor for other in planes if other is not plane]
         plane.cursor.js_on_change("location", _draw_waveform(plane, source, plot, others))

@@ -1,6 +1,5 @@
 """Small inputs, and the command line as a function."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,21 +9,12 @@ from typer.testing import CliRunner
 from dptoolkit.cli import app
 from tests.cli.makers import NUMBERS, write_muons
 
-DATA = Path(os.environ.get("DPTOOLKIT_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
-
 
 @pytest.fixture
 def cli() -> Callable:
     """`cli("simulate", ...)`: a result with exit_code, stdout and stderr."""
     runner = CliRunner()
     return lambda *words: runner.invoke(app, [str(word) for word in words])
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    if not DATA.is_dir():
-        pytest.skip(f"no reference data in {DATA} (set DPTOOLKIT_DATA)")
-    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -109,3 +109,34 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     environment = os.environ | {"DPTOOLKIT_CACHE": str(tmp_path / "file")}
     result = program("describe", "small-wire", "--json", env=environment)
     assert result.returncode == 0 and result.stderr == ""
+
+
+def test_bench_writes_a_row_a_case(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "def run(name):\n    return [dict(case='muon', cpu_s=0.05, wall_s=0.04, floor=0.02, ratio=2.5)]\n"
+    )
+    (tmp_path / "bench_charge.py").write_text(script)
+    monkeypatch.setattr("dptoolkit.cli.check._pin", lambda: None)
+    monkeypatch.setattr("dptoolkit.shipped.shipped_folder", lambda name: tmp_path)
+    (row,) = json.loads(cli("bench", "charge", "--json").stdout)["results"]
+    assert row["case"] == "muon" and row["ratio"] == 2.5 and row["peak_mb"] is None
+    assert "muon" in cli("bench").stdout
+
+
+@pytest.mark.slow
+def test_the_demo_recovers_the_lifetime_and_prints_its_report(cli: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    result = cli("demo", "-o", folder)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{folder / 'report.html'}\n"
+    assert "Fit of drift.lifetime" in (folder / "report.html").read_text()
+    assert cli("demo", "-o", folder).exit_code == 2
+
+
+def test_a_demo_that_does_not_converge_writes_its_report_and_says_so(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dptoolkit.cli.demo._run", lambda seed: ("<p>far away</p>", False))
+    result = cli("demo", "-o", tmp_path)
+    assert result.exit_code == 3 and "did not converge" in result.stderr
+    assert (tmp_path / "report.html").read_text() == "<p>far away</p>"

@@ -40,7 +40,7 @@ MISUSES = {
     ),
     "output is the input": (
         ["simulate", "MUONS", "-d", "small-wire", "-o", "MUONS", "--force"],
-        "input file",
+        "is the input",
     ),
     "summary exists": (["SIMULATE", "--summary", "text.h5"], "--force"),
     "summary is the output": (["SIMULATE", "--summary", "new.h5"], "also the input or the output"),

@@ -175,3 +175,37 @@ def test_a_signal_ends_a_run_without_half_a_file(number: int, code: int, tmp_pat
     _, stderr = run.communicate(timeout=120)
     assert run.returncode == code, stderr
     assert "Traceback" not in stderr and not output.exists()
+
+
+@pytest.mark.slow
+def test_the_summary_of_pixels_counts_hits_and_their_mean_time(
+    muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    output, path = tmp_path / "out.h5", tmp_path / "s.json"
+    words = ("simulate", muons, "-d", "small-pixel", "--seed", "1", "--events", "0:1", "-o", output)
+    result = cli(*words, "--summary", path)
+    assert result.exit_code == 0, result.stderr
+    summary = json.loads(path.read_text())
+    assert summary["hits"] > 5 and 0 < summary["mean_hit_time_us"] < 250
+    assert summary["electrons_collected"] == pytest.approx(summary["electrons_at_anode"], rel=0.01)
+    with h5py.File(output) as file:
+        (plane,) = file["readout"].values()
+        assert summary["hits"] == len(plane["event"])
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_geant4_muon_is_moved_into_sbnd_and_conserves_charge(
+    data: Path, cli: Callable, tmp_path: Path
+) -> None:
+    output, path = tmp_path / "muon.h5", tmp_path / "s.json"
+    muon = data / "segments/geant4_lar_muon.h5"
+    more = ("--place", "auto", "--expectation", "--summary", path, "-o", output)
+    result = cli("simulate", muon, "--detector", "sbnd", *more)
+    assert result.exit_code == 0 and "shifted by" in result.stderr
+    summary = json.loads(path.read_text())
+    assert summary["segments"] == 5335 and summary["segments_outside"] == 0
+    assert summary["electrons_collected"] == pytest.approx(summary["electrons_at_anode"], rel=1e-3)
+    assert cli("view", output, "-o", tmp_path / "muon.html").exit_code == 0
+    icarus = cli("simulate", output, "--detector", "icarus", "--set", "drift.lifetime=-3 ms")
+    assert icarus.exit_code == 2 and "drift.lifetime" in icarus.stderr

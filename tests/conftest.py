@@ -1,0 +1,49 @@
+"""Every test runs in double precision, with strict promotion of types and with checked shapes."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# before JAX is imported; subprocesses inherit it
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"dptoolkit-tests-{os.getuid()}"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+import tests.checked  # noqa: F401  the hook finds it by name
+
+jax.config.update("jax_numpy_dtype_promotion", "standard")
+_PACKAGE = Path(__file__).parents[1] / "dptoolkit"
+_UNCHECKED = ("__init__", "__main__", "detector", "wires", "wire_response", "pixels", "larpix")
+_CHECKED = [
+    ".".join(file.relative_to(_PACKAGE.parent).with_suffix("").parts)
+    for file in _PACKAGE.rglob("*.py")
+    if file.stem not in _UNCHECKED
+]
+install_import_hook(_CHECKED, "tests.checked.checked")
+
+from dptoolkit.config import load_detector  # noqa: E402
+from dptoolkit.detector import LArTPC  # noqa: E402
+
+DATA = Path(os.environ.get("DPTOOLKIT_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Inputs and references made by other programs; they are no part of the project."""
+    if not DATA.is_dir():
+        pytest.skip(f"no reference data in {DATA} (set DPTOOLKIT_DATA)")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def small_wire() -> LArTPC:
+    return load_detector("small-wire")
+
+
+@pytest.fixture(scope="session")
+def small_pixel() -> LArTPC:
+    return load_detector("small-pixel")
