@@ -83,6 +83,7 @@ def get(model: Any, path: str) -> Array:
     """The value at `path` (`drift.lifetime`, `sensor.gain[12]`)."""
     stem, index = _parse_path(path)
     value = _node(model, _require(model, stem).path)
+    _check_index(path, index, value)
     return value if index is None else value[index]
 
 
@@ -200,11 +201,18 @@ def _require(model: Any, stem: str) -> ParamInfo:
 def _set(model: Any, stem: str, index: int | None, value: Any) -> Any:
     node = _node(model, stem)
     if index is not None:
+        _check_index(f"{stem}[{index}]", index, node)
         value = node.at[index].set(value)
     else:
         value = _broadcast(value, node, stem)
     where: Callable[[Any], Any] = lambda tree: _node(tree, stem)  # noqa: E731
     return eqx.tree_at(where, model, value)
+
+
+def _check_index(path: str, index: int | None, value: Array) -> None:
+    if index is not None and (value.ndim == 0 or index >= len(value)):
+        choices = f"an index below {len(value)}" if value.ndim else "no index: it is a single number"
+        raise ValueError(f"{path}: expected {choices}")
 
 
 def _broadcast(value: Any, node: Any, stem: str) -> Any:

@@ -4,11 +4,14 @@ Inside the library every number is in these units. Text with a unit ("1.6 mm/us"
 the boundary (YAML, HDF5, command line), and this module alone converts it, with pint.
 """
 
+import tokenize
 from functools import lru_cache
+from typing import Any
 
 import pint
 
-
+# pint's parser of expressions fails with what Python's tokenizer and its own assertions raise
+_WRONG_UNIT = (pint.PintError, SyntaxError, AssertionError, AttributeError, TypeError, tokenize.TokenError)
 
 @lru_cache(maxsize=1)
 def _registry() -> pint.UnitRegistry:
@@ -26,11 +29,11 @@ def convert(value: float, unit: str, to: str) -> float:
     registry = _registry()
     try:
         return float(registry.Quantity(value, _spell(unit)).to(_spell(to)).magnitude)
-    except (pint.DimensionalityError, pint.UndefinedUnitError, pint.OffsetUnitCalculusError) as error:
+    except _WRONG_UNIT as error:
         raise ValueError(f"cannot convert {value} {unit!r} to {to!r}: {error}") from None
 
 
-def parse(text: str | float | int, to: str) -> float:
+def parse(text: Any, to: str) -> float:
     """A number, or text with a unit such as "1.6 mm/us", in the unit `to`.
 
     A bare number is taken to be in `to` already.
@@ -53,7 +56,7 @@ def is_unit(text: str) -> bool:
     """Whether `text` names a unit known here."""
     try:
         _registry().Unit(_spell(text))
-    except (pint.UndefinedUnitError, pint.errors.DefinitionSyntaxError, ValueError, TypeError):
+    except (*_WRONG_UNIT, ValueError, TypeError):
         return False
     return True
 

@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 # before JAX is imported; subprocesses inherit it
@@ -40,10 +42,16 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_wire() -> LArTPC:
-    return load_detector("small-wire")
+def named() -> Callable[[str], LArTPC]:
+    """The named detector; each is built once."""
+    return cache(load_detector)
 
 
 @pytest.fixture(scope="session")
-def small_pixel() -> LArTPC:
-    return load_detector("small-pixel")
+def small_wire(named: Callable[[str], LArTPC]) -> LArTPC:
+    return named("small-wire")
+
+
+@pytest.fixture(scope="session")
+def small_pixel(named: Callable[[str], LArTPC]) -> LArTPC:
+    return named("small-pixel")

@@ -11,7 +11,9 @@ from dptoolkit.events import Waveforms, bucket, deposit_length, pad, segments_fr
 def three():
     start = np.array([[0.0, 0, 0], [1, 2, 3], [5, 5, 5]])
     end = np.array([[3.0, 4, 0], [1, 2, 5], [5, 5, 5]])
-    return segments_from_arrays(start, end, [10.0, 4.0, 0.01], t0=[0, 1, 2], event=[0, 0, 1], pdg=13)
+    return segments_from_arrays(
+        start, end, np.array([10.0, 4.0, 0.01]), t0=np.arange(3.0), event=np.array([0, 0, 1]), pdg=13
+    )
 
 
 def test_length_and_direction_follow_from_the_ends():
@@ -22,7 +24,7 @@ def test_length_and_direction_follow_from_the_ends():
 
 
 def test_a_given_path_length_wins_over_the_distance_of_the_ends():
-    segments = segments_from_arrays([[0, 0, 0]], [[3, 4, 0]], [12.0], dx=[6.0])
+    segments = segments_from_arrays(np.zeros((1, 3)), np.array([[3.0, 4, 0]]), np.array([12.0]), dx=np.array([6.0]))
     np.testing.assert_allclose(segments.dedx, [2])
 
 
@@ -74,12 +76,12 @@ def test_buckets_are_few_and_large_enough():
 @pytest.mark.parametrize("start, end", [([[0, 0]], [[1, 1]]), ([[0, 0, 0]], [[0, 0, 0], [1, 1, 1]])])
 def test_a_wrong_shape_is_refused_by_name_and_shape(start, end):
     with pytest.raises(ValueError, match=r"start and end: expected shape \(n, 3\)"):
-        segments_from_arrays(start, end, 1.0)
+        segments_from_arrays(np.array(start), np.array(end), np.ones(1))
 
 
 def test_a_column_of_another_length_is_refused():
     with pytest.raises(ValueError):
-        segments_from_arrays(np.zeros((3, 3)), np.ones((3, 3)), [1.0, 2.0])
+        segments_from_arrays(np.zeros((3, 3)), np.ones((3, 3)), np.ones(2))
 
 
 def test_only_channels_on_the_plane_exist():

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
 
-from dptoolkit.config import from_yaml, source_text
 from dptoolkit.geometry import Volumes, axis_vector
 
 BOXES = {
@@ -21,14 +21,14 @@ BOXES = {
 
 @pytest.fixture
 def pair() -> Volumes:
-    return Volumes.from_boxes([[-15, 0, 1], [15, 0, 1]], [30, 120, 60], ["-x", "+x"])
+    return Volumes.from_boxes(np.array([[-15, 0, 1], [15, 0, 1]]), np.array([30, 120, 60]), ["-x", "+x"])
 
 
 def test_local_and_global_are_inverse(pair):
     rng = np.random.default_rng(0)
     volume = rng.integers(0, 2, 50)
     points = rng.uniform(pair.low[volume], pair.high[volume])
-    across, up, distance = (np.asarray(c) for c in pair.to_local(points, volume))
+    across, up, distance = (np.asarray(c) for c in pair.to_local(jnp.asarray(points), jnp.asarray(volume)))
     np.testing.assert_allclose(pair.to_global(across, up, distance, volume), points, atol=1e-12)
     assert np.all((distance >= 0) & (distance <= pair.drift_length))
     assert np.all(np.abs(across) <= pair.face[0] / 2) and np.all(np.abs(up) <= pair.face[1] / 2)
@@ -36,7 +36,7 @@ def test_local_and_global_are_inverse(pair):
 
 @pytest.mark.parametrize("drift", ["+x", "-x", "+z", "-z"])
 def test_every_frame_is_right_handed_and_orthonormal(drift):
-    volumes = Volumes.from_boxes([[0, 0, 0]], [1, 2, 3], [drift])
+    volumes = Volumes.from_boxes(np.zeros((1, 3)), np.array([1, 2, 3]), [drift])
     frame = np.stack([volumes.across[0], volumes.up[0], volumes.drift[0]])
     np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-15)
     np.testing.assert_allclose(np.cross(volumes.drift[0], volumes.up[0]), volumes.across[0])
@@ -63,14 +63,14 @@ def test_points_are_located_and_outside_is_minus_one(pair):
         ({"drift": ["-x"]}, "2 centers need as many drift directions, got 1"),
         ({"drift": ["-x", "+y"]}, "must be perpendicular to up"),
         ({"drift": ["-x", "+w"]}, r"axis '\+w': expected one of x, y, z"),
-        ({"size": [30, -1, 60]}, "size must be three positive lengths"),
-        ({"size": [[30, 120, 60], [30, 120, 61]]}, "anode face of the same size"),
+        ({"size": np.array([30, -1, 60])}, "size must be three positive lengths"),
+        ({"size": np.array([[30, 120, 60], [30, 120, 61]])}, "anode face of the same size"),
     ],
 )
 def test_impossible_volumes_are_refused(kwargs, message):
-    given = {"centers": [[-15, 0, 0], [15, 0, 0]], "size": [30, 120, 60], "drift": ["-x", "+x"]} | kwargs
+    given = {"centers": np.array([[-15, 0, 0], [15, 0, 0]]), "size": np.array([30, 120, 60]), "drift": ["-x", "+x"]}
     with pytest.raises(ValueError, match=message):
-        Volumes.from_boxes(**given)
+        Volumes.from_boxes(**(given | kwargs))
 
 
 def test_axes_have_a_sign():
@@ -80,12 +80,12 @@ def test_axes_have_a_sign():
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", BOXES)
-def test_the_drift_volumes_tile_the_published_boxes(name: str, data: Path):
+def test_the_drift_volumes_tile_the_published_boxes(name: str, data: Path, named):
     """Every volume lies in a box of SPINE, none overlap, and together they fill the boxes (to 0.01 mm)."""
     published = yaml.safe_load((data / "geometry" / f"{BOXES[name]}_geometry.yaml").read_text())["tpc"]
     centers = np.array(published["positions"])
     half = np.broadcast_to(np.array(published["dimensions"]) / 2, centers.shape)
-    volumes = volumes_of(name)
+    volumes = named(name).volumes
     protrusion = np.maximum(centers - half - volumes.low[:, None], volumes.high[:, None] - centers - half)
     assert protrusion.max(axis=2).min(axis=1).max() < 1e-3
     filled, there = np.prod(volumes.high - volumes.low, axis=1).sum(), np.prod(2 * half, axis=1).sum()
@@ -96,17 +96,8 @@ def test_the_drift_volumes_tile_the_published_boxes(name: str, data: Path):
 
 
 @pytest.mark.data
-def test_module_0_has_the_drift_length_of_larndsim(data: Path):
+def test_module_0_has_the_drift_length_of_larndsim(data: Path, named):
     published = yaml.safe_load((data / "geometry" / "module0.yaml").read_text())
-    volumes = volumes_of("module0")
+    volumes = named("module0").volumes
     assert volumes.drift_length == pytest.approx(published["drift_length"])
     assert volumes.face == pytest.approx((2 * 70 * 0.4434, 4 * 70 * 0.4434))
-
-
-def volumes_of(name: str) -> Volumes:
-    """The volumes of a named detector, without its planes: those take time to build."""
-    config = yaml.safe_load(source_text(name))
-    config["planes"] = [{"type": "PixelPlane", "pitch": "1 m"}]
-    config.pop("plane_defaults", None)
-    config.pop("anode", None)
-    return from_yaml(yaml.safe_dump(config)).volumes

@@ -22,6 +22,8 @@ TICKS = 64
 """Ticks of a block."""
 REACH = 10
 """Wires on each side on which a cloud induces."""
+GROUP = 8
+"""Wires whose charge is folded with the response at once: the response does not depend on the place."""
 WIDTHS = 4.4
 """Standard deviations of a cloud that are kept: all but 1e-5."""
 APPROACH = 8.0
@@ -32,7 +34,7 @@ class Band(eqx.Module):
     """The response in a range of frequencies: low ones reach many wires, high ones few."""
 
     matrix: Complex[Array, "f w x"]
-    """From charge at node x of a tile to wire w of the window around it."""
+    """From charge at node x of a group of wires to wire w of the window around the group."""
     first: int = eqx.field(static=True)
     """First frequency [cycles per window]."""
     margin: int = eqx.field(static=True)
@@ -62,9 +64,14 @@ class WireResponse(eqx.Module):
         return self.bands[-1].first + self.bands[-1].matrix.shape[0]
 
     @property
+    def n_groups(self) -> int:
+        """Groups of wires in a tile and its halo."""
+        return (WIRES + 2 * self.halo) // GROUP
+
+    @property
     def n_nodes(self) -> int:
         """Nodes of a tile and its halo."""
-        return self.bands[0].matrix.shape[2]
+        return self.n_groups * GROUP * self.nodes_per_wire
 
 
 def wire_response(
@@ -86,7 +93,7 @@ def wire_response(
     per_wire = round(1 / (offsets[1] - offsets[0]))
     if len(offsets) != 2 * REACH * per_wire + 1 or not np.isclose(offsets[0], -REACH):
         raise ValueError(f"offsets: expected {-REACH}..{REACH} in equal steps, got {offsets[0]}..{offsets[-1]}")
-    halo = max(1, int(np.ceil(WIDTHS * widest)))
+    halo = -(-max(1, int(np.ceil(WIDTHS * widest))) // (GROUP // 2)) * (GROUP // 2)
     reach_ticks = WIDTHS * longest + 2
     before = -times[0] / tick_period + reach_ticks
     after = (times[-1] + 8 * float(electronics.peaking_time)) / tick_period + reach_ticks
@@ -99,11 +106,10 @@ def wire_response(
     spectrum = shift @ (currents.T * (times[1] - times[0]))
     shaping = np.abs(np.asarray(electronics.spectrum(jnp.asarray(omega))))
     power = np.abs(spectrum * shaping[:, None]) ** 2
-    n_nodes = (WIRES + 2 * halo) * per_wire + 1
-    node = np.arange(n_nodes) / per_wire - halo - 0.5
+    node = np.arange(GROUP * per_wire) / per_wire - 0.5
     bands = []
     for first, last, reach in _bands(power, per_wire, keep):
-        wires = np.arange(-(halo + reach), WIRES + halo + reach)
+        wires = np.arange(-reach, GROUP + reach)
         # offset of the charge from the wire, in nodes from the first of the table
         column = np.rint((node[None, :] - wires[:, None] + REACH) * per_wire).astype(int)
         near = (column >= (REACH - reach) * per_wire) & (column <= (REACH + reach) * per_wire)
@@ -117,7 +123,7 @@ def _bands(power: Float[np.ndarray, "f o"], per_wire: int, keep: float) -> list[
     """Ranges of frequencies [first, last) and the wires that each must reach to lose `keep` in all."""
     lost = keep**2 * power.sum()
     above = np.cumsum(power.sum(axis=1)[::-1])[::-1]
-    n_used = int(np.flatnonzero(above > lost / 2)[-1]) + 1
+    n_used = min(-(-(int(np.flatnonzero(above > lost / 2)[-1]) + 1) // 16) * 16, len(power))
     edges = np.unique(np.minimum([0, 16, 32, 48, 64, 96, 128, len(power)], n_used))
     offset = np.abs(np.arange(power.shape[1]) - REACH * per_wire) / per_wire
     ranges: list[tuple[int, int, int]] = []

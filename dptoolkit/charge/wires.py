@@ -21,6 +21,7 @@ from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.spread import hat_weights
 from dptoolkit.charge.tiles import Items, deal, slots
 from dptoolkit.charge.wire_response import (
+    GROUP,
     REACH,
     TICKS,
     WIRES,
@@ -36,13 +37,13 @@ CLOUDS = 48
 """Clouds of a work item."""
 CHUNK = 16
 """Work items computed at once: bounds the memory."""
-KEPT = 64
-"""Up to so many work items are computed in one go and kept for the gradient, not computed again."""
+
+
 class WireLayout(eqx.Module):
-    """Work items of one plane and the blocks of the read-out that they touch."""
+    """Work items of one plane, and the blocks of the read-out around each."""
 
     items: Items
-    slot: Int[np.ndarray, "i w t"]
+    slot: Int[np.ndarray, "i a b"]
     block: Int[np.ndarray, "b k"]
     """(event, group, channel block, tick block) of every block of the read-out."""
     n_blocks: Int[np.ndarray, ""]
@@ -154,14 +155,14 @@ class WirePlane(Component):
 
         n_wire, n_tick = self._parts()
         side = n_wire // 2
-        tile = items.tile.astype(int)
-        wires = tile[:, 2, None, None] + np.arange(-side, side + 1)[None, :, None]
-        ticks = tile[:, 3, None, None] - self.response.lead + np.arange(n_tick)[None, None, :]
+        tile = items.tile.astype(int)[:, None, None, :]
+        wires = tile[..., 2] + np.arange(-side, side + 1)[:, None]
+        ticks = tile[..., 3] - self.response.lead + np.arange(n_tick)
         on_plane = (wires >= 0) & (wires * WIRES < self.n_wires)
         on_plane = on_plane & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
         on_plane = on_plane & items.filled.any(axis=1)[:, None, None]
-        group, channel = self._channel_block(tile[:, 1, None, None], wires)
-        key = np.stack(np.broadcast_arrays(tile[:, 0, None, None], group, channel, ticks), axis=-1)
+        group, channel = self._channel_block(tile[..., 1], wires)
+        key = np.stack(np.broadcast_arrays(tile[..., 0], group, channel, ticks), axis=-1)
         slot, block, n_blocks = slots(key, on_plane)
         return WireLayout(items, slot, block, np.array(n_blocks, np.int32))
 
@@ -200,32 +201,29 @@ class WirePlane(Component):
         n_blocks = len(layout.block)
         matrices = [jax.lax.stop_gradient(band.matrix) for band in response.bands]
 
-        def add_chunk(blocks: Array, chunk: tuple[Array, ...]) -> tuple[Array, None]:
-            cloud, filled, tile, slot = chunk
-            signal = self._tile_signals(clouds[cloud], filled, tile, matrices, shaping)
+        def add_chunk(blocks: Array, chunk: tuple[Items, Array]) -> tuple[Array, None]:
+            items, slot = chunk
+            signal = self._tile_signals(clouds[items.cloud], items, matrices, shaping)
             return blocks.at[slot].add(signal, mode="drop"), None
 
-        chunks = jax.tree.map(
-            lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])),
-            (layout.items.cloud, layout.items.filled, layout.items.tile, layout.slot),
-        )
         empty = jnp.zeros((n_blocks, WIRES, TICKS), clouds.dtype)
-        if len(layout.items.cloud) <= KEPT:
-            return add_chunk(empty, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), chunks))[0]
+        chunks = jax.tree.map(
+            lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])), (layout.items, layout.slot)
+        )
         return jax.lax.scan(jax.checkpoint(add_chunk), empty, chunks)[0]
 
     def _tile_signals(
         self,
         clouds: Float[Array, "i d 5"],
-        filled: Array,
-        tile: Int[Array, "i 4"],
+        items: Items,
         matrices: list[Complex[Array, "f w x"]],
         shaping: Complex[Array, " f"],
     ) -> Float[Array, "i a b w t"]:
         """Signals of a chunk of items on the blocks around each."""
         r = self.response
+        tile = items.tile
         n, s, s_variance, tick, t_variance = jnp.moveaxis(clouds, -1, 0)
-        n = jnp.where(filled, n, 0.0)
+        n = jnp.where(items.filled, n, 0.0)
         # along the wires: nodes of the tile and its halo
         first = tile[:, 2, None] * WIRES - r.halo - 0.5
         across = hat_weights(
@@ -239,17 +237,32 @@ class WirePlane(Component):
         real = multiply("idx,idf->fxi", across, damping * cosine)
         imaginary = multiply("idx,idf->fxi", across, -damping * sine)
         charge = jax.lax.complex(real, imaginary)
-        parts = []
-        for band, matrix in zip(r.bands, matrices, strict=True):
-            inside = slice(band.first, band.first + matrix.shape[0])
-            answer = multiply("fwx,fxi->fwi", matrix, charge[inside]) * shaping[inside, None, None]
-            parts.append(jnp.pad(answer, ((0, 0), (band.margin, band.margin), (0, 0))))
-        signal = _sampled(jnp.concatenate(parts), r.window)
+        groups = charge.reshape(len(turn), r.n_groups, -1, charge.shape[-1])
+        signal = _sampled(self._induce(groups, matrices) * shaping[:, None, None], r.window)
         n_wire, n_tick = self._parts()
         margin = (n_wire * WIRES - signal.shape[0]) // 2
         signal = jnp.pad(signal, ((margin, margin), (0, 0), (0, 0)))
-        parts = signal.reshape(n_wire, WIRES, -1, n_tick, TICKS)
-        return jnp.transpose(parts, (2, 0, 3, 1, 4))
+        blocks = signal.reshape(n_wire, WIRES, -1, n_tick, TICKS)
+        return jnp.transpose(blocks, (2, 0, 3, 1, 4))
+
+    def _induce(
+        self, groups: Complex[Array, "f g x i"], matrices: list[Complex[Array, "f w x"]]
+    ) -> Complex[Array, "f w i"]:
+        """Answers of the wires of the window to the charge on each group of wires, added up."""
+        multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+        bands = []
+        for band, matrix in zip(self.response.bands, matrices, strict=True):
+            charge = groups[band.first : band.first + matrix.shape[0]]
+            answer = multiply("fwx,fgxi->fgwi", matrix, charge)
+            answer = jnp.pad(answer, ((0, 0), (0, 0), (band.margin, band.margin), (0, 0)))
+            last = charge.shape[1] - 1
+            bands.append(
+                sum(
+                    jnp.pad(answer[:, g], ((0, 0), (g * GROUP, (last - g) * GROUP), (0, 0)))
+                    for g in range(last + 1)
+                )
+            )
+        return jnp.concatenate(bands)
 
     def _tick(self, electrons: Electrons, speed: Float[Array, ""]) -> Float[Array, " d"]:
         return (electrons.time + self.distance / speed) / self.tick_period
@@ -307,13 +320,13 @@ def _sampled(spectrum: Complex[Array, "f w i"], window: int) -> Float[Array, "w 
 
 
 def _harmonics(angle: Float[Array, "..."], n: int) -> tuple[Float[Array, "... n"], Float[Array, "... n"]]:
-    """cos and sin of 0, 1, ... n - 1 times `angle`, from those of few multiples by products."""
+    """cos and sin of 0, 1, ... n - 1 times `angle` (n a multiple of 16), by products of few of them."""
     fine = angle[..., None] * jnp.arange(16)
-    coarse = 16 * angle[..., None] * jnp.arange(-(-n // 16))
+    coarse = 16 * angle[..., None] * jnp.arange(n // 16)
     c, s = jnp.cos(fine)[..., None, :], jnp.sin(fine)[..., None, :]
     cc, ss = jnp.cos(coarse)[..., None], jnp.sin(coarse)[..., None]
-    shape = (*angle.shape, -1)
-    return (cc * c - ss * s).reshape(shape)[..., :n], (ss * c + cc * s).reshape(shape)[..., :n]
+    shape = (*angle.shape, n)
+    return (cc * c - ss * s).reshape(shape), (ss * c + cc * s).reshape(shape)
 
 
 def wire_lengths(
