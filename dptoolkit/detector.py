@@ -4,7 +4,7 @@
     observables = detector(segments, key=key)    # a sample: fluctuations, noise, digitisation
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
@@ -35,12 +35,12 @@ class Plane(Protocol):
 
     name: str
 
-    def layout(self, electrons: Electrons, speed: float) -> eqx.Module:
-        """Which parts of the read-out the concrete clouds touch; on the host."""
+    def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> Any:
+        """Which parts of the read-out the concrete clouds touch, padded to `scale` at least; on the host."""
         ...
 
     def __call__(
-        self, electrons: Electrons, layout: eqx.Module, speed: Array, key: Array | None = None
+        self, electrons: Electrons, layout: Any, speed: Array, key: Array | None = None
     ) -> Waveforms | Hits: ...
 
 
@@ -48,7 +48,7 @@ class Layout(eqx.Module):
     """Shapes and index tables of one simulation; constant while gradients are taken."""
 
     deposits: DepositLayout
-    planes: dict[str, eqx.Module]
+    planes: dict[str, Any]
 
 
 class LArTPC(Component):
@@ -80,7 +80,13 @@ class LArTPC(Component):
         deposits = deposit_layout(segments, self.volumes, step=self.step, dedx_length=self.dedx_length)
         electrons = jax.tree.map(np.asarray, _arrive(self, segments, deposits))
         speed = float(self.drift.speed(self.field.nominal()))
-        return Layout(deposits, {plane.name: plane.layout(electrons, speed) for plane in self.planes})
+        planes = {plane.name: plane.layout(electrons, speed) for plane in self.planes}
+        # one scale for all planes: their shapes change together, so few combinations compile
+        scale = max(layout.scale for layout in planes.values())
+        for plane in self.planes:
+            if planes[plane.name].scale != scale:
+                planes[plane.name] = plane.layout(electrons, speed, scale)
+        return Layout(deposits, planes)
 
     def __call__(self, segments: Segments, key: Array | None = None, layout: Layout | None = None) -> Readout:
         """Read-out of every plane by name; `layout` is needed under `jit` and `grad`."""

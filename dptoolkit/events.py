@@ -183,14 +183,26 @@ def shift(segments: Segments, by: Float[Array, " 3"]) -> Segments:
     return eqx.tree_at(lambda s: (s.start, s.end), segments, (segments.start + by, segments.end + by))
 
 
-def bucket(n: int, smallest: int = 64) -> int:
-    """The padded size for `n` items: powers of two and three halves of them, so few shapes compile."""
-    size = smallest
-    while size < n:
-        if size * 3 // 2 >= n:
-            return size * 3 // 2
-        size *= 2
-    return size
+def growth(scale: int) -> int:
+    """How much larger than the smallest a padded array of this scale is: 1, 4, 16, 32, 64, ...
+
+    Few sizes mean few compilations; all arrays of a layout share one scale, so that their sizes
+    change together. Padding costs memory, but work on it is skipped.
+    """
+    return 4**scale if scale <= 2 else 2 ** (scale + 2)
+
+
+def scale_of(n: int, smallest: int) -> int:
+    """The scale whose padded size, `smallest` x `growth`, holds `n` items."""
+    scale = 0
+    while smallest * growth(scale) < n:
+        scale += 1
+    return scale
+
+
+def bucket(n: int, smallest: int = 256) -> int:
+    """The padded size for `n` items."""
+    return smallest * growth(scale_of(n, smallest))
 
 
 def _pad(array: Array, extra: int) -> Array:

@@ -103,7 +103,10 @@ def detector(request: pytest.FixtureRequest, named) -> LArTPC:
 
 
 def test_charge_is_conserved_from_the_anode_to_the_signal(detector):
-    """To 1e-3 at any place in the cell and any drift, before threshold and coupling; induction is zero."""
+    """To 1e-3 at any place in the cell and any drift, before threshold and coupling; induction is zero.
+
+    Deposits at 100 us: charge freed nearer than the response begins (10 cm) would cut it at tick 0.
+    """
     rng = np.random.default_rng(3)
     segments = together(tracks(detector, 12, seed=1), take(special(detector), [0, 1, 3]))
     points = tracks(detector, 9, seed=2, length=0.0)
@@ -111,7 +114,8 @@ def test_charge_is_conserved_from_the_anode_to_the_signal(detector):
     cell[:, 0] = detector.volumes.low[0, 0] + np.geomspace(0.01, detector.volumes.drift_length - 0.1, 9)
     points = eqx.tree_at(lambda s: (s.start, s.end), points, (jnp.asarray(cell), jnp.asarray(cell)))
     segments = together(segments, points)
-    segments = eqx.tree_at(lambda s: s.event, segments, jnp.arange(len(segments), dtype=jnp.int32))
+    numbers, late = jnp.arange(len(segments), dtype=jnp.int32), jnp.full(len(segments), 100.0)
+    segments = eqx.tree_at(lambda s: (s.event, s.t0), segments, (numbers, late))
     arrived, signals = before_electronics(detector, segments)
     assert arrived.min() > 1000
     for plane in detector.planes:
@@ -198,10 +202,6 @@ def test_the_same_key_gives_the_same_sample_and_another_key_another(detector):
 def test_without_a_layout_jit_and_grad_say_what_to_do(detector, transform):
     segments = tracks(detector, 2)
 
-    def observable(lifetime):
-        readout = replace(detector, {"drift.lifetime": lifetime})(eqx.tree_at(lambda s: s.de, segments, segments.de * lifetime))
-        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(readout) if jnp.issubdtype(leaf.dtype, jnp.floating))
-
     def moved(x):
         return jnp.sum(
             jax.tree.leaves(detector(eqx.tree_at(lambda s: s.start, segments, segments.start + x)))[0].astype(float)
@@ -209,12 +209,6 @@ def test_without_a_layout_jit_and_grad_say_what_to_do(detector, transform):
 
     with pytest.raises(ValueError, match="layout"):
         transform(moved)(0.1)
-
-
-ZERO = {
-    "small-wire": {"quanta.w_ph"},
-    "small-pixel": {"quanta.w_ph"},
-}
 
 
 def observable_of(detector: LArTPC, segments: Segments):
@@ -260,37 +254,53 @@ VARIANTS = {
 }
 
 
+@dataclass
+class Tolerance:
+    """Relative step and relative error of a finite difference."""
+
+    step: float = 1e-5
+    error: float = 2e-4
+
+
+UNSEEN = ("noise.", "quanta.w_ph", "digitiser.pedestal")
+"""What an expectation does not depend on. Without noise, decoding undoes the ADC: its constants are unseen too."""
+
+OF_THE_ADC = ("front_end.v_ref", "front_end.v_cm", "front_end.v_pedestal", "front_end.gain")
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_gradient_is_the_finite_difference_for_every_parameter_position_and_energy(name):
     """Central differences in float64; parameters that an expectation does not see have derivative zero."""
     model = VARIANTS[name]()
-    segments = together(tracks(model, 5, seed=11), special(model))
+    tolerance = Tolerance()
+    segments = together(tracks(model, 4, seed=11), special(model))
     segments = eqx.tree_at(lambda s: s.event, segments, jnp.zeros(len(segments), jnp.int32))
     observable, values, places = observable_of(model, segments)
     by_value, by_place = jax.jit(jax.grad(observable, argnums=(0, 1)))(values, places)
-    wrong = {}
-    scale = float(jnp.abs(observable(values, places)))
+    noise = 1e-9 * abs(float(observable(values, places)))
+    wrong, zeros = {}, set()
+
+    def compare(what, slope, up, down, h):
+        difference = (up - down) / (2 * h)
+        if abs(slope - difference) > tolerance.error * max(abs(slope), abs(difference)) + noise / h * 1e-3:
+            wrong[what] = (slope, difference)
+
     for path, value in values.items():
-        h = 1e-5 * max(abs(float(value)), 1e-3)
         if name == "quiet pixels" and "noise" in path:
-            continue  # the boundary of its range: the noise-free front end is another branch
+            continue  # zero is the end of its range
+        h = tolerance.step * float(value)
         up, down = (float(observable(values | {path: value + s * h}, places)) for s in (1, -1))
-        slope, difference = float(by_value[path]), (up - down) / (2 * h)
-        if abs(slope - difference) > 2e-4 * max(abs(slope), abs(difference)) + 1e-9 * scale / h * 1e-3:
-            wrong[path] = (slope, difference)
+        compare(path, float(by_value[path]), up, down, h)
+        if up == down and float(by_value[path]) == 0:
+            zeros.add(path)
     rng = np.random.default_rng(2)
-    for index, (place, h) in enumerate(zip(places, (1e-5, 1e-5, 1e-5), strict=True)):
-        for i in np.ndindex(*place.shape):
-            if rng.random() > 0.5 and i[0] < 5:
-                continue
-            moved = [list(places), list(places)]
-            for sign, at in zip((1, -1), moved, strict=True):
-                at[index] = place.at[i].add(sign * h)
-            up, down = (float(observable(values, tuple(at))) for at in moved)
-            slope, difference = float(by_place[index][i]), (up - down) / (2 * h)
-            if abs(slope - difference) > 1e-3 * max(abs(slope), abs(difference)) + 1e-9 * scale / h * 1e-3:
-                wrong[("start", "end", "de")[index], *i] = (slope, difference)
+    for index, place in enumerate(places):
+        for i in range(len(segments)):
+            direction = np.zeros(place.shape)
+            direction[i] = rng.normal(size=place.shape[1:])
+            h = 1e-5
+            moved = [(*places[:index], place + s * h * direction, *places[index + 1 :]) for s in (1, -1)]
+            up, down = (float(observable(values, at)) for at in moved)
+            compare((("start", "end", "de")[index], i), float(jnp.sum(by_place[index] * direction)), up, down, h)
     assert not wrong
-    zeros = {path for path in values if float(by_value[path]) == 0}
-    expected_zero = {path for path in zeros if "noise" in path or "w_ph" in path or "pedestal" in path}
-    assert zeros == expected_zero
+    assert zeros == {path for path in zeros if any(word in path for word in UNSEEN + OF_THE_ADC * ("quiet" in name))}

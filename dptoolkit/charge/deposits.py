@@ -16,8 +16,12 @@ from jaxtyping import Array, Float, Int
 
 from dptoolkit.charge.drift import AbstractDrift, Diffusion
 from dptoolkit.charge.field import AbstractField
-from dptoolkit.events import Electrons, Segments, bucket, deposit_length
+from dptoolkit.events import Electrons, Segments, deposit_length, growth, scale_of
 from dptoolkit.geometry import Volumes
+
+
+PIECES, CLOUDS = 1024, 1024
+"""Smallest padded numbers of pieces of segments and of clouds."""
 
 
 class DepositLayout(eqx.Module):
@@ -38,12 +42,12 @@ class DepositLayout(eqx.Module):
 
 
 def deposit_layout(
-    segments: Segments, volumes: Volumes, *, step: float, dedx_length: float
+    segments: Segments, volumes: Volumes, *, step: float, dedx_length: float, scale: int = 0
 ) -> DepositLayout:
     """Cut and merge concrete `segments` into clouds about `step` [cm] long.
 
     `dedx_length` [cm] is the length over which dE/dx is averaged before recombination; 0 takes
-    every step as it is.
+    every step as it is. Padded to `scale` at least.
     """
     start, end = np.asarray(segments.start, float), np.asarray(segments.end, float)
     valid = np.asarray(segments.valid)
@@ -64,7 +68,8 @@ def deposit_layout(
     n_clouds = int(cloud[-1]) + 1 if len(cloud) else 0
     first = np.searchsorted(cloud, np.arange(n_clouds))
 
-    size, n_pieces = bucket(n_clouds), bucket(len(cloud))
+    scale = max(scale, scale_of(n_clouds, CLOUDS), scale_of(len(cloud), PIECES))
+    size, n_pieces = CLOUDS * growth(scale), PIECES * growth(scale)
     segment_volume = np.maximum(volumes.locate((start + end) / 2), 0)
     dedx_group = _runs((event, track), (start + end) / 2, length, dedx_length)
     return DepositLayout(

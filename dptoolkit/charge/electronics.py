@@ -23,7 +23,7 @@ class ColdElectronics(Component):
     """Fifth-order semi-Gaussian preamplifier and shaper, JINST 12 (2017) P08003.
 
     h(x) = sum_i e^(-d_i x) (c_i cos w_i x + s_i sin w_i x), x = t / peaking time, which counts from
-    5 % of the rise to the peak; the gain is the height of the answer to a unit of charge.
+    1 % of the rise to the peak; the gain is the height of the answer to a unit of charge.
     """
 
     gain: Array = param(14.0, "mV/fC", bounds=(1.0, 100.0), symbol="G", reference="JINST 12 P08003")
@@ -57,11 +57,13 @@ class RCCoupling(Component):
     time_constant: Array = param(1000.0, "us", bounds=(10.0, 1e9), symbol="tau_RC", reference="MicroBooNE, 1 ms")
 
     def __call__(self, samples: Float[Array, "b w t"], tick_period: float) -> Float[Array, "b w t"]:
-        """Filter along ticks, from rest at the first; exact for samples constant over a tick."""
-        decay = jnp.exp(-tick_period / self.time_constant)
+        """Filter along ticks, from rest at the first; exact means over ticks of what is constant over ticks."""
+        ticks = tick_period / self.time_constant
+        filling = -jnp.expm1(-ticks)
+        mean = filling / ticks
 
         def step(tail: Array, sample: Array) -> tuple[Array, Array]:
-            return decay * tail + (1 - decay) * sample, sample - tail - (1 - decay) * sample / 2
+            return tail + filling * (sample - tail), mean * (sample - tail)
 
         _, out = jax.lax.scan(step, jnp.zeros_like(samples[..., 0]), jnp.moveaxis(samples, -1, 0))
         return jnp.moveaxis(out, 0, -1)

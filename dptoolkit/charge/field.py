@@ -89,9 +89,7 @@ class SpaceChargeField(AbstractField):
         return by_drift[:, None] * drift - by_u[:, None] * across - by_v[:, None] * up
 
     def _phases(self, points: Float[Array, "n 3"], volume: Array, volumes: Volumes):
-        width, height = volumes.face
-        wave_numbers = (jnp.pi / width, jnp.pi / height, jnp.pi / volumes.drift_length)
-        frame = tuple(
-            jnp.asarray(axes, points.dtype)[volume] for axes in (volumes.across, volumes.up, volumes.drift)
-        )
+        size, drift = jnp.asarray(volumes.high - volumes.low, points.dtype)[volume], volumes.drift
+        frame = tuple(jnp.asarray(axes, points.dtype)[volume] for axes in (volumes.across, volumes.up, drift))
+        wave_numbers = tuple(jnp.pi / jnp.abs(jnp.sum(size * axis, axis=1)) for axis in frame)
         return volumes.to_local(points, volume), wave_numbers, frame

@@ -32,6 +32,9 @@ RESET_TICKS = 1
 CELLS = 48
 """Groups of ticks of equal hazard per pixel and hit, two abscissae each."""
 
+UNLIKELY = 1e-6
+"""Later hits are not looked for once no pixel got so far with this probability."""
+
 RESET_NODES = 21
 RESET_RANGE = 4.5
 """Nodes of the reset charge, and how many standard deviations they span."""
@@ -198,6 +201,11 @@ class LArPix(Component):
         path = jnp.cumsum(steps, axis=1)
 
         def next_hit(state: tuple[PerPixel, ...], _: None) -> tuple:
+            state_shape, trigger_shape = jax.eval_shape(one_more, state)
+            nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (state_shape, trigger_shape))
+            return jax.lax.cond(jnp.any(state[0] > UNLIKELY), one_more, lambda _: nothing, state)
+
+        def one_more(state: tuple[PerPixel, ...]) -> tuple:
             reached, start, base, variance = state
             deviation = _root(self.reset_noise**2 + variance)
             sigma = jnp.maximum(self.uncorrelated_noise, SHARPEST * deviation)

@@ -20,8 +20,8 @@ from dptoolkit.charge.larpix import LArPix, PixelHits
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.pad_response import PadResponse, build_pad_response
 from dptoolkit.charge.spread import hat_weights
-from dptoolkit.charge.tiles import Items, deal
-from dptoolkit.events import Electrons, Hits, bucket
+from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items
+from dptoolkit.events import Electrons, Hits, bucket, growth, scale_of
 from dptoolkit.params import Component
 
 PADS = 4
@@ -34,12 +34,16 @@ CHUNK = 8
 """Work items computed at once: bounds the memory."""
 WIDTHS = 4.4
 """Standard deviations of a cloud that are kept: all but 1e-5."""
+FRONT_END = 64
+"""Timelines given to the front end at once."""
 FAINT = 30.0
 """Pads that collect less [electrons] and stay far below the threshold are left out."""
 SAFE = 4.0
 """How many standard deviations of the noise are far below the threshold; then P(hit) < 3e-5."""
-TIMELINES = (6, 16, 64)
-"""Lengths of timelines [tiles]; longer signals get as many as they need."""
+ITEMS = 256
+"""Smallest padded number of work items."""
+TIMELINES = ((6, 2048, 512), (16, 512, 256), (64, 64, 64))
+"""Timelines: (length [tiles], smallest padded number of them, and of those that can matter)."""
 
 
 class PadTable(eqx.Module):
@@ -76,6 +80,8 @@ class PixelLayout(eqx.Module):
     """Timelines that can matter, by position in their table; the number of timelines pads the rest."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     """Ticks of the timelines of each table."""
+    scale: int = eqx.field(static=True)
+    """Of the padded sizes; see `events.growth`."""
 
 
 class PixelPlane(Component):
@@ -127,8 +133,8 @@ class PixelPlane(Component):
         column = electrons.across / self.pitch + (self.n_columns - 1) / 2
         return column, electrons.up / self.pitch + (self.n_rows - 1) / 2
 
-    def layout(self, electrons: Electrons, speed: float) -> PixelLayout:
-        """Deal concrete clouds to work items; on the host."""
+    def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> PixelLayout:
+        """Deal concrete clouds to work items, padded to `scale` at least; on the host."""
         column, row = (np.asarray(c, float) for c in self.pad_number(electrons))
         tick = np.asarray(electrons.time, float) / self.front_end.tick
         keys = np.stack(
@@ -144,14 +150,22 @@ class PixelPlane(Component):
         on_plane = (column > -1) & (column < self.n_columns) & (row > -1) & (row < self.n_rows)
         if self.serves:
             on_plane &= np.isin(np.asarray(electrons.volume), self.serves)
-        items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS, CHUNK)
-        layout = self._timelines(items)
+        items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS)
+        layout = self._timelines(items, scale)
         least = self.front_end.threshold - SAFE * jnp.hypot(
             self.front_end.reset_noise, self.front_end.uncorrelated_noise
         )
+        matter = [
+            np.flatnonzero((np.asarray(highest) > least) | (np.asarray(last) > FAINT))
+            for highest, last in _extremes(self, electrons, layout, jnp.asarray(speed, electrons.n.dtype))
+        ]
+        needed = [scale_of(len(found), line[2]) for found, line in zip(matter, TIMELINES, strict=True)]
+        if max(needed) > layout.scale:
+            layout = self._timelines(items, max(needed))
+        sizes = [line[2] * growth(layout.scale) for line in TIMELINES]
         seen = tuple(
-            _positions((np.asarray(charge.max(axis=1)) > least) | (np.asarray(charge[:, -1]) > FAINT))
-            for charge in _induce(self, electrons, layout, jnp.asarray(speed, electrons.n.dtype))
+            padded(found.astype(np.int32), size, fill=UNWANTED)
+            for found, size in zip(matter, sizes, strict=True)
         )
         return eqx.tree_at(lambda table: table.seen, layout, seen)
 
@@ -189,21 +203,21 @@ class PixelPlane(Component):
         size = sum(len(pad) * length for pad, length in zip(layout.pad, layout.lengths, strict=True))
         window = self.table.window
 
-        @jax.checkpoint
-        def add_chunk(buffer: Array, chunk: tuple[Array, ...]) -> tuple[Array, None]:
+        def add(buffer: Array, chunk: tuple[Array, ...]) -> Array:
             cloud, filled, tile, place = chunk
             signal = self._tile_signals(clouds[cloud], filled, tile, kernel)
-            numbers = jax.lax.ScatterDimensionNumbers((1,), (), (0,))
-            return (
-                jax.lax.scatter_add(
-                    buffer,
-                    place.reshape(-1, 1),
-                    signal.reshape(-1, window),
-                    numbers,
-                    mode=jax.lax.GatherScatterMode.FILL_OR_DROP,
-                ),
-                None,
+            return jax.lax.scatter_add(
+                buffer,
+                place.reshape(-1, 1),
+                signal.reshape(-1, window),
+                jax.lax.ScatterDimensionNumbers((1,), (), (0,)),
+                mode=jax.lax.GatherScatterMode.FILL_OR_DROP,
             )
+
+        @jax.checkpoint
+        def add_chunk(buffer: Array, chunk: tuple[Array, ...]) -> tuple[Array, None]:
+            occupied = jnp.any(chunk[1])
+            return jax.lax.cond(occupied, add, lambda buffer, _: buffer, buffer, chunk), None
 
         chunks = jax.tree.map(
             lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])),
@@ -273,7 +287,8 @@ class PixelPlane(Component):
         charge = charge.at[seen].get(mode="fill", fill_value=0.0)
         rows = jnp.asarray(pad).at[seen].get(mode="fill", fill_value=0)
         event, volume, column, row, first, exists = jnp.moveaxis(rows, 1, 0)
-        hits: PixelHits = self.front_end(charge, first * jnp.asarray(self.front_end.tick, charge.dtype), key)
+        start = first * jnp.asarray(self.front_end.tick, charge.dtype)
+        hits = self._in_groups(charge, start, exists > 0, key)
         valid = exists > 0
         return Hits(
             charge=hits.charge,
@@ -287,7 +302,27 @@ class PixelPlane(Component):
             valid=valid,
         )
 
-    def _timelines(self, items: Items) -> PixelLayout:
+    def _in_groups(
+        self, charge: Float[Array, "p t"], start: Float[Array, " p"], exists: Array, key: Array | None
+    ) -> PixelHits:
+        """The front end, a group of timelines at a time; groups without any are skipped."""
+        n_groups = len(charge) // FRONT_END
+        keys = None if key is None else jax.random.split(key, n_groups)
+
+        def group(part: tuple[Array, ...]) -> PixelHits:
+            charge, start, exists, key = part
+            run = partial(self.front_end, key=key)
+            shapes = jax.eval_shape(run, charge, start)
+            empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            return jax.lax.cond(jnp.any(exists), run, lambda charge, start: empty, charge, start)
+
+        parts = jax.tree.map(
+            lambda a: a.reshape(n_groups, FRONT_END, *a.shape[1:]), (charge, start, exists)
+        )
+        hits = jax.lax.map(jax.checkpoint(group), (*parts, keys))
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), hits)
+
+    def _timelines(self, items: Items, scale: int) -> PixelLayout:
         """Give every pad near an item a timeline that spans its items."""
         table = self.table
         margin = table.halo + table.reach
@@ -295,8 +330,7 @@ class PixelPlane(Component):
         tile = items.tile.astype(np.int64)
         column = tile[:, 2, None, None] * PADS + around[:, None]
         row = tile[:, 3, None, None] * PADS + around
-        used = items.filled.any(axis=1)[:, None, None]
-        real = (column >= 0) & (column < self.n_columns) & (row >= 0) & (row < self.n_rows) & used
+        real = (column >= 0) & (column < self.n_columns) & (row >= 0) & (row < self.n_rows)
         event, volume = tile[:, 0, None, None], tile[:, 1, None, None]
         number = ((event * 4096 + volume) * self.n_columns + column) * self.n_rows + row
         number = np.broadcast_to(number, real.shape)
@@ -309,15 +343,19 @@ class PixelPlane(Component):
         np.minimum.at(low, inverse, start)
         np.maximum.at(high, inverse, start + n_tiles)
         spans = high - low
-        longest = int(spans.max()) if len(spans) else 0
-        lengths = [t for t in TIMELINES if t < longest]
-        lengths.append(next((t for t in TIMELINES if t >= longest), bucket(longest, smallest=TIMELINES[-1])))
+        lengths = [line[0] for line in TIMELINES]
+        lengths[-1] = bucket(int(spans.max()) if len(spans) else 0, smallest=lengths[-1])
+        members, shortest = [], 0
+        for length in lengths:
+            members.append(np.flatnonzero((spans > shortest) & (spans <= length)))
+            shortest = length
+        needed = [scale_of(len(m), line[1]) for m, line in zip(members, TIMELINES, strict=True)]
+        scale = max(scale, scale_of(len(tile), ITEMS), *needed)
 
         offset = np.zeros(len(distinct), np.int64)
-        pads, first_sample, shortest = [], 0, 0
-        for length in lengths:
-            member = np.flatnonzero((spans > shortest) & (spans <= length))
-            size = bucket(max(len(member), 1), smallest=64)
+        pads, first_sample = [], 0
+        for length, member, line in zip(lengths, members, TIMELINES, strict=True):
+            size = line[1] * growth(scale)
             rows = np.zeros((size, 6), np.int32)
             plane, rows[: len(member), 3] = np.divmod(distinct[member], self.n_rows)
             plane, rows[: len(member), 2] = np.divmod(plane, self.n_columns)
@@ -327,30 +365,27 @@ class PixelPlane(Component):
             offset[member] = first_sample + np.arange(len(member)) * length * TICKS - low[member] * TICKS
             first_sample += size * length * TICKS
             pads.append(rows)
-            shortest = length
         place = np.full(real.shape, first_sample, np.int64)
         place[real] = offset[inverse] + start * TICKS
-        if first_sample >= 2**31:
+        if first_sample >= UNWANTED:
             raise ValueError("too much charge for one call: simulate fewer events or segments at once")
+        n_items = ITEMS * growth(scale)
         return PixelLayout(
-            items=items,
-            place=place.astype(np.int32),
+            items=padded_items(items, n_items),
+            place=padded(place.astype(np.int32), n_items, fill=UNWANTED),
             pad=tuple(pads),
             seen=tuple(np.flatnonzero(rows[:, 5]).astype(np.int32) for rows in pads),
             lengths=tuple(length * TICKS for length in lengths),
+            scale=scale,
         )
 
 
 @eqx.filter_jit
-def _induce(plane: PixelPlane, electrons: Electrons, layout: PixelLayout, speed: Array) -> list[Array]:
-    return plane.induce(electrons, layout, speed)
-
-
-def _positions(wanted: np.ndarray) -> Int[np.ndarray, " s"]:
-    index = np.flatnonzero(wanted)
-    padded = np.full(bucket(max(len(index), 1), smallest=64), len(wanted), np.int32)
-    padded[: len(index)] = index
-    return padded
+def _extremes(
+    plane: PixelPlane, electrons: Electrons, layout: PixelLayout, speed: Array
+) -> list[tuple[Array, Array]]:
+    """(highest, last) induced charge of every timeline."""
+    return [(charge.max(axis=1), charge[:, -1]) for charge in plane.induce(electrons, layout, speed)]
 
 
 def pad_table(response: PadResponse, *, step: float, widest: float, longest: float) -> PadTable:

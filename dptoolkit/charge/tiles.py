@@ -10,7 +10,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Int
 
-from dptoolkit.events import bucket
+UNWANTED = 2**31 - 1
+"""A slot beyond any array: what is added there is dropped."""
 
 
 class Items(eqx.Module):
@@ -22,45 +23,44 @@ class Items(eqx.Module):
     """Key of the tile (event, group, block, ..., time block)."""
 
 
-def deal(keys: Int[np.ndarray, "d k"], valid: Bool[np.ndarray, " d"], per_item: int, chunk: int) -> Items:
-    """Sort clouds by their tile `keys` and deal them to items, padded to a multiple of `chunk`."""
+def deal(keys: Int[np.ndarray, "d k"], valid: Bool[np.ndarray, " d"], per_item: int) -> Items:
+    """Sort clouds by their tile `keys` and deal them to items."""
     index = np.flatnonzero(valid)
     tiles, inverse, counts = np.unique(keys[index], axis=0, return_inverse=True, return_counts=True)
     order = index[np.argsort(inverse.ravel(), kind="stable")]
     n_items_of = -(-counts // per_item)
     n_items = int(n_items_of.sum())
-    size = bucket(max(n_items, 1), smallest=chunk)
-    size += -size % chunk
     owner = np.repeat(np.arange(len(counts)), n_items_of)
     within = np.arange(n_items) - np.repeat(np.cumsum(n_items_of) - n_items_of, n_items_of)
     first = (np.cumsum(counts) - counts)[owner] + within * per_item
     length = np.minimum(per_item, counts[owner] - within * per_item)
 
     slot = np.arange(per_item)
-    filled = np.zeros((size, per_item), bool)
-    cloud = np.zeros((size, per_item), np.int32)
-    filled[:n_items] = slot < length[:, None]
+    filled = slot < length[:, None]
     position = np.minimum(first[:, None] + slot, max(len(order) - 1, 0))
-    if len(order):
-        cloud[:n_items] = np.where(filled[:n_items], order[position], 0)
-    tile = np.zeros((size, keys.shape[1]), np.int32)
-    tile[:n_items] = tiles[owner]
-    if n_items:
-        tile[n_items:] = tile[n_items - 1]
-    return Items(cloud, filled, tile)
+    cloud = np.where(filled, order[position], 0) if len(order) else np.zeros(filled.shape)
+    return Items(cloud.astype(np.int32), filled, tiles[owner].astype(np.int32))
 
 
-def slots(keys: Int[np.ndarray, "... k"], wanted: Bool[np.ndarray, "..."]) -> tuple[np.ndarray, np.ndarray, int]:
+def padded(array: np.ndarray, size: int, fill: float | bool = 0) -> np.ndarray:
+    """`array` with rows of `fill` appended up to `size`."""
+    out = np.full((size, *array.shape[1:]), fill, array.dtype)
+    out[: len(array)] = array
+    return out
+
+
+def padded_items(items: Items, size: int) -> Items:
+    """Items followed by empty ones."""
+    return Items(*(padded(part, size) for part in (items.cloud, items.filled, items.tile)))
+
+
+def slots(keys: Int[np.ndarray, "... k"], wanted: Bool[np.ndarray, "..."]) -> tuple[np.ndarray, np.ndarray]:
     """Number the distinct `keys` that are wanted.
 
-    Returns (slot of every key, with the padded size for the unwanted; the distinct keys padded to
-    that size; how many there are).
+    Returns (slot of every key, UNWANTED for the others; the distinct keys).
     """
     flat, mask = keys.reshape(-1, keys.shape[-1]), wanted.reshape(-1)
     distinct, inverse = np.unique(flat[mask], axis=0, return_inverse=True)
-    size = bucket(max(len(distinct), 1), smallest=16)
-    slot = np.full(len(flat), size, np.int32)
+    slot = np.full(len(flat), UNWANTED, np.int32)
     slot[mask] = inverse.ravel()
-    padded = np.zeros((size, keys.shape[-1]), np.int32)
-    padded[: len(distinct)] = distinct
-    return slot.reshape(wanted.shape), padded, len(distinct)
+    return slot.reshape(wanted.shape), distinct.astype(np.int32)

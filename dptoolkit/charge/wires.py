@@ -19,7 +19,7 @@ from jaxtyping import Array, Complex, Float, Int
 from dptoolkit.charge.electronics import ColdElectronics, Digitiser, RCCoupling, WireNoise, shaped_noise
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.spread import hat_weights
-from dptoolkit.charge.tiles import Items, deal, slots
+from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items, slots
 from dptoolkit.charge.wire_response import (
     GROUP,
     REACH,
@@ -30,13 +30,15 @@ from dptoolkit.charge.wire_response import (
     wire_response,
 )
 from dptoolkit import units
-from dptoolkit.events import Electrons, Waveforms
+from dptoolkit.events import Electrons, Waveforms, growth, scale_of
 from dptoolkit.params import Component, param
 
 CLOUDS = 48
 """Clouds of a work item."""
-CHUNK = 16
+CHUNK = 8
 """Work items computed at once: bounds the memory."""
+ITEMS, BLOCKS = 64, 192
+"""Smallest padded numbers of work items and of blocks."""
 
 
 class WireLayout(eqx.Module):
@@ -47,6 +49,8 @@ class WireLayout(eqx.Module):
     block: Int[np.ndarray, "b k"]
     """(event, group, channel block, tick block) of every block of the read-out."""
     n_blocks: Int[np.ndarray, ""]
+    scale: int = eqx.field(static=True)
+    """Of the padded sizes; see `events.growth`."""
 
 
 class WirePlane(Component):
@@ -142,8 +146,8 @@ class WirePlane(Component):
         along = c**2 * electrons.var_across + s**2 * electrons.var_up + 2 * c * s * electrons.cov_across_up
         return along / self.pitch**2
 
-    def layout(self, electrons: Electrons, speed: float) -> WireLayout:
-        """Deal concrete clouds to work items; on the host."""
+    def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> WireLayout:
+        """Deal concrete clouds to work items, padded to `scale` at least; on the host."""
         s = np.asarray(self.wire_number(electrons))
         tick = np.asarray(self._tick(electrons, speed))
         event, volume = np.asarray(electrons.event), np.asarray(electrons.volume)
@@ -151,7 +155,7 @@ class WirePlane(Component):
         tick_block = np.floor(tick / TICKS).astype(int)
         valid = (np.asarray(electrons.n) > 0) & (s > -1) & (s < self.n_wires)
         keys = np.stack([event, volume, wire_block, tick_block], axis=1)
-        items = deal(keys, valid, CLOUDS, CHUNK)
+        items = deal(keys, valid, CLOUDS)
 
         n_wire, n_tick = self._parts()
         side = n_wire // 2
@@ -160,11 +164,18 @@ class WirePlane(Component):
         ticks = tile[..., 3] - self.response.lead + np.arange(n_tick)
         on_plane = (wires >= 0) & (wires * WIRES < self.n_wires)
         on_plane = on_plane & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
-        on_plane = on_plane & items.filled.any(axis=1)[:, None, None]
         group, channel = self._channel_block(tile[..., 1], wires)
         key = np.stack(np.broadcast_arrays(tile[..., 0], group, channel, ticks), axis=-1)
-        slot, block, n_blocks = slots(key, on_plane)
-        return WireLayout(items, slot, block, np.array(n_blocks, np.int32))
+        slot, block = slots(key, on_plane)
+        scale = max(scale, scale_of(len(slot), ITEMS), scale_of(len(block), BLOCKS))
+        n_items = ITEMS * growth(scale)
+        return WireLayout(
+            items=padded_items(items, n_items),
+            slot=padded(slot, n_items, fill=UNWANTED),
+            block=padded(block, BLOCKS * growth(scale)),
+            n_blocks=np.array(len(block), np.int32),
+            scale=scale,
+        )
 
     def __call__(
         self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""], key: Array | None = None
@@ -201,16 +212,20 @@ class WirePlane(Component):
         n_blocks = len(layout.block)
         matrices = [jax.lax.stop_gradient(band.matrix) for band in response.bands]
 
-        def add_chunk(blocks: Array, chunk: tuple[Items, Array]) -> tuple[Array, None]:
+        def add_chunk(blocks: Array, chunk: tuple[Items, Array]) -> Array:
             items, slot = chunk
             signal = self._tile_signals(clouds[items.cloud], items, matrices, shaping)
-            return blocks.at[slot].add(signal, mode="drop"), None
+            return blocks.at[slot].add(signal, mode="drop")
+
+        def add_unless_empty(blocks: Array, chunk: tuple[Items, Array]) -> tuple[Array, None]:
+            occupied = jnp.any(chunk[0].filled)
+            return jax.lax.cond(occupied, add_chunk, lambda blocks, _: blocks, blocks, chunk), None
 
         empty = jnp.zeros((n_blocks, WIRES, TICKS), clouds.dtype)
         chunks = jax.tree.map(
             lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])), (layout.items, layout.slot)
         )
-        return jax.lax.scan(jax.checkpoint(add_chunk), empty, chunks)[0]
+        return jax.lax.scan(jax.checkpoint(add_unless_empty), empty, chunks)[0]
 
     def _tile_signals(
         self,

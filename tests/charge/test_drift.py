@@ -39,7 +39,7 @@ def test_attachment_is_exponential_and_never_adds_charge(drift):
 
 def test_gradient_of_the_velocity_is_the_finite_difference():
     def speed(efield, temperature):
-        return MobilityDrift(temperature=temperature).speed(efield)
+        return MobilityDrift(temperature=temperature).speed(jnp.asarray(efield))
 
     slopes = jax.grad(speed, argnums=(0, 1))(0.5, 87.17)
     h = 1e-5

@@ -65,7 +65,7 @@ def test_dense_tracks_and_weak_fields_lose_more(model):
 def test_a_minimum_ionising_particle_keeps_about_70_percent(model):
     """2.1 MeV/cm at 0.5 kV/cm: 29.7k electrons and 21.6k photons a MeV (FACTS: R about 0.7)."""
     fraction = survival(model, 2.1)
-    assert float(fraction[0]) == pytest.approx(0.70, abs=0.02)
+    assert float(fraction[0]) == pytest.approx(0.70, abs=0.03)
 
 
 def test_birks_is_its_formula():
