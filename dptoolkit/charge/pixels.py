@@ -42,8 +42,9 @@ SAFE = 4.0
 """How many standard deviations of the noise are far below the threshold; then P(hit) < 3e-5."""
 ITEMS = 256
 """Smallest padded number of work items."""
-TIMELINES = ((6, 2048, 512), (16, 512, 256), (64, 64, 64))
-"""Timelines: (length [tiles], smallest padded number of them, and of those that can matter)."""
+TIMELINES = ((6, 4096, 640), (16, 1536, 384), (0, 768, 192))
+"""Timelines: (length [tiles], 0 for the full drift; smallest padded number of them, and of those that
+can matter)."""
 
 
 class PadTable(eqx.Module):
@@ -93,6 +94,8 @@ class PixelPlane(Component):
     pitch: float = eqx.field(static=True, default=0.4434)
     n_columns: int = eqx.field(static=True, default=140)
     n_rows: int = eqx.field(static=True, default=280)
+    drift_tiles: int = eqx.field(static=True, default=36)
+    """Length of the longest timelines [tiles]: a full drift."""
     serves: tuple[int, ...] = eqx.field(static=True, default=())
     """Drift volumes that this plane reads out; none named: all."""
 
@@ -107,13 +110,16 @@ class PixelPlane(Component):
         front_end = nominal.build(LArPix, config.pop("front_end", None), f"{where}.front_end")
         response = build_pad_response(pitch, pad, nominal.volumes.drift_length, nodes_per_pitch=20).sharpened()
         width, height = nominal.volumes.face
+        table = pad_table(
+            response,
+            step=nominal.speed * front_end.tick,
+            widest=nominal.widest / pitch,
+            longest=nominal.longest / front_end.tick,
+        )
+        drift_ticks = nominal.volumes.drift_length / (nominal.speed * front_end.tick)
         return cls(
-            table=pad_table(
-                response,
-                step=nominal.speed * front_end.tick,
-                widest=nominal.widest / pitch,
-                longest=nominal.longest / front_end.tick,
-            ),
+            table=table,
+            drift_tiles=int((drift_ticks + table.window) / TICKS) + 2,
             front_end=front_end,
             name=str(config.pop("name", "pixels")),
             pitch=pitch,
@@ -344,7 +350,7 @@ class PixelPlane(Component):
         np.maximum.at(high, inverse, start + n_tiles)
         spans = high - low
         lengths = [line[0] for line in TIMELINES]
-        lengths[-1] = bucket(int(spans.max()) if len(spans) else 0, smallest=lengths[-1])
+        lengths[-1] = bucket(int(spans.max()) if len(spans) else 0, smallest=self.drift_tiles)
         members, shortest = [], 0
         for length in lengths:
             members.append(np.flatnonzero((spans > shortest) & (spans <= length)))
