@@ -25,8 +25,9 @@ def enable_compilation_cache() -> Path | None:
     """Keep compiled programs on disk; the folder, or None where there is none to write to."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    chosen = jax.config.values.get("jax_compilation_cache_dir")
+    if chosen:
+        return Path(chosen)
     folder = cache_folder()
     if folder is None or not _is_writable(folder):
         return None

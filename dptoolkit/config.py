@@ -39,7 +39,9 @@ _SEARCHED = ("charge", "light")
 
 def detector_names() -> list[str]:
     """Names of the detectors that come with the package."""
-    return sorted(file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml"))
+    return sorted(
+        file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml")
+    )
 
 
 def load_detector(name: str | Path) -> LArTPC:
@@ -130,7 +132,9 @@ def _nominal(parts: Mapping[str, Any], volumes: Volumes, planes: list[Any], anod
 def _leftover(config: dict[str, Any], where: str, names: tuple[str, ...]) -> dict[str, Any]:
     unknown = [key for key in config if key not in names]
     if unknown:
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}" + (f"; expected {', '.join(names)}" if names else ""))
+        raise ValueError(
+            f"{where}: unknown key {unknown[0]!r}" + (f"; expected {', '.join(names)}" if names else "")
+        )
     return config
 
 
@@ -152,7 +156,9 @@ def build(cls: type, config: Any, where: str) -> Any:
 def choices(cls: type) -> dict[str, type]:
     """The final classes below `cls`, by name."""
     _import_all()
-    found: dict[str, type] = {} if inspect.isabstract(cls) or cls.__name__.startswith("Abstract") else {cls.__name__: cls}
+    found: dict[str, type] = (
+        {} if inspect.isabstract(cls) or cls.__name__.startswith("Abstract") else {cls.__name__: cls}
+    )
     for child in cls.__subclasses__():
         found.update(choices(child))
     return found
@@ -200,7 +206,9 @@ def _value(raw: Any, unit: str | None, hint: Any, where: str) -> Any:
     name = where.rsplit(".", 1)[-1].rsplit(" ", 1)[-1]
     try:
         if unit is not None:
-            return [units.parse(item, unit) for item in raw] if isinstance(raw, list) else units.parse(raw, unit)
+            return (
+                [units.parse(item, unit) for item in raw] if isinstance(raw, list) else units.parse(raw, unit)
+            )
         if hint is float:
             return units.parse(raw, _STATIC_UNITS.get(name, "1"))
     except ValueError as error:
@@ -226,7 +234,9 @@ def _volumes(config: Any, where: str) -> Volumes:
             here = f"{where}: boxes[{position}]"
             if not isinstance(box, dict) or {"center", "drift"} - set(box):
                 raise ValueError(f"{here}: expected a mapping with center and drift, got {box!r}")
-            centers.append(np.add(_lengths(module, f"{where}: modules[{index}]"), _lengths(box["center"], here)))
+            centers.append(
+                np.add(_lengths(module, f"{where}: modules[{index}]"), _lengths(box["center"], here))
+            )
             sizes.append(_lengths(box.get("size", config.get("size")), f"{here}: size"))
             drift.append(str(box["drift"]))
             name = str(box.get("name", position))
@@ -246,9 +256,7 @@ def _lengths(raw: Any, where: str) -> list[float]:
 
 
 def _plane(config: Any, position: int, nominal: Nominal, where: str) -> Any:
-    known = {
-        name: cls for name, cls in choices(Component).items() if hasattr(cls, "from_config")
-    }
+    known = {name: cls for name, cls in choices(Component).items() if hasattr(cls, "from_config")}
     if not isinstance(config, dict):
         raise ValueError(f"{where}: expected a mapping of keys to values, got {config!r}")
     config = dict(config)

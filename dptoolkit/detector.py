@@ -1,13 +1,14 @@
 """Detectors: a detector is its own simulator.
 
-    observables = detector(segments)             # expectation: smooth, differentiable
-    observables = detector(segments, key=key)    # a sample: fluctuations, noise, digitisation
+observables = detector(segments)             # expectation: smooth, differentiable
+observables = detector(segments, key=key)    # a sample: fluctuations, noise, digitisation
 """
 
 from typing import Any, Protocol
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -78,7 +79,7 @@ class LArTPC(Component):
             )
         segments = self._pad(segments)
         deposits = deposit_layout(segments, self.volumes, step=self.step, dedx_length=self.dedx_length)
-        electrons = jax.tree.map(np.asarray, _arrive(self, segments, deposits))
+        electrons = jax.tree.map(np.asarray, arrive(self, segments, deposits))
         speed = float(self.drift.speed(self.field.nominal()))
         planes = {plane.name: plane.layout(electrons, speed) for plane in self.planes}
         # one scale for all planes: their shapes change together, so few combinations compile
@@ -94,7 +95,9 @@ class LArTPC(Component):
             layout = self.layout(segments)
         return _simulate(self, self._pad(segments), layout, key)
 
-    def freed(self, segments: Segments, layout: DepositLayout) -> tuple[Float[Array, " s"], Float[Array, " s"]]:
+    def freed(
+        self, segments: Segments, layout: DepositLayout
+    ) -> tuple[Float[Array, " s"], Float[Array, " s"]]:
         """(electrons, scintillation photons) of every segment."""
         survival = self._survival(segments, layout)
         de = jnp.where(segments.valid, segments.de, 0.0)
@@ -121,19 +124,20 @@ class LArTPC(Component):
 
 
 @eqx.filter_jit
-def _arrive(detector: LArTPC, segments: Segments, layout: DepositLayout) -> Electrons:
+def arrive(detector: LArTPC, segments: Segments, layout: DepositLayout) -> Electrons:
+    """`detector.electrons_at_anode`, compiled."""
     return detector.electrons_at_anode(segments, layout)
 
 
 @eqx.filter_jit
 def _simulate(detector: LArTPC, segments: Segments, layout: Layout, key: Array | None) -> Readout:
     electrons = detector.electrons_at_anode(segments, layout.deposits)
-    keys: list[Array | None] = [None] * (len(detector.planes) + 1)
+    keys: list[Array | None] = [None] * len(detector.planes)
     if key is not None:
-        keys = list(jax.random.split(key, len(keys)))
-        electrons = fluctuate(electrons, keys[-1])
+        of_clouds, *keys = jax.random.split(key, len(detector.planes) + 1)
+        electrons = fluctuate(electrons, of_clouds)
     speed = detector.drift.speed(detector.field.nominal())
     return {
         plane.name: plane(electrons, layout.planes[plane.name], speed, plane_key)
-        for plane, plane_key in zip(detector.planes, keys[:-1], strict=True)
+        for plane, plane_key in zip(detector.planes, keys, strict=True)
     }

@@ -164,9 +164,7 @@ def pad(segments: Segments, n: int) -> Segments:
     extra = n - len(segments)
     if extra < 0:
         raise ValueError(f"cannot pad {len(segments)} segments to {n}")
-    grown = {
-        field.name: _pad(getattr(segments, field.name), extra) for field in dataclasses.fields(segments)
-    }
+    grown = {field.name: _pad(getattr(segments, field.name), extra) for field in dataclasses.fields(segments)}
     return Segments(**grown)
 
 
@@ -207,5 +205,3 @@ def bucket(n: int, smallest: int = 256) -> int:
 
 def _pad(array: Array, extra: int) -> Array:
     return jnp.pad(array, [(0, extra)] + [(0, 0)] * (array.ndim - 1))
-
-

@@ -41,7 +41,9 @@ class Volumes(eqx.Module):
         directions = np.array([axis_vector(axis) for axis in drift])
         vertical = axis_vector(up)
         if centers.shape[1] != 3 or len(directions) != len(centers):
-            raise ValueError(f"volumes: {len(centers)} centers need as many drift directions, got {len(drift)}")
+            raise ValueError(
+                f"volumes: {len(centers)} centers need as many drift directions, got {len(drift)}"
+            )
         if any(abs(direction @ vertical) > 1e-9 for direction in directions):
             raise ValueError(f"volumes: drift {drift} must be perpendicular to up {up!r}")
         half = np.broadcast_to(np.asarray(size, float) / 2, centers.shape)

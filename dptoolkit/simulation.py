@@ -17,13 +17,26 @@ import h5py
 import jax
 import numpy as np
 
+from dptoolkit.charge.backtrack import hit_shares
+from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.config import from_yaml, to_yaml
-from dptoolkit.detector import LArTPC, Readout
-from dptoolkit.events import bucket, pad
-from dptoolkit.io import Batch, EventFile, InputError, NativeWriter, Run, count_outside, place, read_segments
+from dptoolkit.detector import LArTPC, Layout, Readout
+from dptoolkit.events import Hits, Segments, bucket, pad
+from dptoolkit.io import (
+    Batch,
+    EventFile,
+    InputError,
+    NativeWriter,
+    Run,
+    Truth,
+    count_outside,
+    place,
+    read_segments,
+)
 from dptoolkit.totals import Stopwatch, Totals, measure
 from dptoolkit.workers import in_order
 
+Simulated = tuple[Readout, Totals, dict[str, Truth]]
 Progress = Callable[[int, int], None]
 """Called with (events done, events in all)."""
 
@@ -62,15 +75,26 @@ def event_key(seed: int, number: int) -> jax.Array:
     return key
 
 
-def simulate_event(detector: LArTPC, event: EventFile, seed: int | None) -> tuple[Readout, Totals]:
-    """Read-out of one event, and its totals; `seed` None gives the expectation."""
+def simulate_event(detector: LArTPC, event: EventFile, seed: int | None) -> Simulated:
+    """Read-out of one event, its totals and the truth of its hits; `seed` None gives the expectation."""
     segments = pad(event.segments, bucket(len(event)))
     with Stopwatch() as watch:
         layout = detector.layout(segments)
         key = None if seed is None else event_key(seed, event.event_numbers[0])
         readout = jax.tree.map(np.asarray, detector(segments, key=key, layout=layout))
     totals = measure(detector, segments, layout, readout)
-    return readout, totals.timed(watch)
+    return readout, totals.timed(watch), _truth(detector, segments, layout, readout)
+
+
+def _truth(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) -> dict[str, Truth]:
+    """Back-tracking of every plane of pixels."""
+    electrons = jax.tree.map(np.asarray, arrive(detector, segments, layout.deposits))
+    found = {}
+    for plane in detector.planes:
+        hits = readout[plane.name]
+        if isinstance(plane, PixelPlane) and isinstance(hits, Hits):
+            found[plane.name] = Truth(*hit_shares(plane, hits, electrons, layout.deposits))
+    return found
 
 
 def simulate_file(
@@ -93,8 +117,8 @@ def simulate_file(
     done = writer.n_done
     try:
         with writer:
-            for event, (readout, event_totals) in _simulated(detector, events, done, options):
-                writer.append(Batch.of(event, readout))
+            for event, (readout, event_totals, truth) in _simulated(detector, events, done, options):
+                writer.append(Batch.of(event, readout, truth=truth))
                 totals = totals + event_totals
                 progress(writer.n_done, events.n_events)
             writer.summary = summary(totals)
@@ -120,7 +144,7 @@ def summary(totals: Totals) -> dict[str, Any]:
 
 def _simulated(
     detector: LArTPC, events: EventFile, first: int, options: Options
-) -> Iterator[tuple[EventFile, tuple[Readout, Totals]]]:
+) -> Iterator[tuple[EventFile, Simulated]]:
     singles = [slice(index, index + 1) for index in range(first, events.n_events)]
     if options.jobs == 1:
         for single in singles:
@@ -141,7 +165,7 @@ def _start_worker(config: str) -> None:
     _worker["detector"] = from_yaml(config)
 
 
-def _simulate_in_worker(event: EventFile, seed: int | None) -> tuple[Readout, Totals]:
+def _simulate_in_worker(event: EventFile, seed: int | None) -> Simulated:
     return simulate_event(_worker["detector"], event, seed)
 
 
@@ -179,8 +203,10 @@ def _left_behind(output: Path, run: Run, force: bool) -> tuple[bool, Totals, lis
     try:
         with h5py.File(partial, "r") as file:
             stored = json.loads(file.attrs.get("summary", "{}"))
-            config = file["detector_config"].asstr()[()]
-            same = config == run.detector_config and _identity(file.attrs) == _run_identity(run)
+            stored_config = file["detector_config"]
+            if not isinstance(stored_config, h5py.Dataset):
+                raise KeyError("detector_config")
+            same = stored_config.asstr()[()] == run.detector_config and _identity(file.attrs) == _run_identity(run)
     except (OSError, KeyError, ValueError):
         return False, Totals(), [f"{partial} is damaged; started again"]
     if _TOTALS in stored and same:

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dptoolkit.charge.deposits import DepositLayout
-from dptoolkit.charge.wires import WirePlane
-from dptoolkit.detector import LArTPC, Layout, Readout
+from dptoolkit.charge.wires import WireLayout, WirePlane
+from dptoolkit.detector import LArTPC, Layout, Readout, arrive
 from dptoolkit.events import Electrons, Hits, Segments, Waveforms
 from dptoolkit.io import count_outside
 
@@ -42,7 +42,9 @@ class Totals:
     compile_seconds: float = 0.0
 
     def __add__(self, other: "Totals") -> "Totals":
-        sums = {f.name: _add(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        sums: dict[str, Any] = {
+            f.name: _add(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
+        }
         return Totals(**sums)
 
     def timed(self, watch: "Stopwatch") -> "Totals":
@@ -84,7 +86,7 @@ def collection_planes(detector: LArTPC) -> list[str]:
 
 @eqx.filter_jit
 def collected_by_wires(
-    plane: WirePlane, electrons: Electrons, layout: eqx.Module, speed: Float[Array, ""]
+    plane: WirePlane, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""]
 ) -> Float[Array, " b"]:
     """Charge of every block [electrons]: the integral of the shaped signal over that of one electron."""
     shaped = plane.collect(electrons, layout, speed)
@@ -120,14 +122,14 @@ class _CompileClock:
         self._intervals: list[tuple[float, float]] = []
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
-    def _listen(self, event: str, duration: float, **_: Any) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if not event.startswith("/jax/core/compile/"):
             return
-        start = time.perf_counter() - duration
+        start = time.perf_counter() - duration_secs
         while self._intervals and self._intervals[-1][0] >= start:  # nested in the one that ends now
             self.total -= self._intervals.pop()[1]
-        self._intervals.append((start, duration))
-        self.total += duration
+        self._intervals.append((start, duration_secs))
+        self.total += duration_secs
 
 
 @cache
@@ -141,7 +143,7 @@ def _budget(
 ) -> tuple[Float[Array, " p"], Float[Array, " p"], Electrons]:
     freed, photons = detector.freed(segments, layout)
     part = jnp.asarray(layout.high - layout.low, freed.dtype)
-    electrons = detector.electrons_at_anode(segments, layout)
+    electrons = arrive(detector, segments, layout)
     return freed[layout.segment] * part, photons[layout.segment] * part, electrons
 
 
@@ -160,7 +162,7 @@ def _collected(detector: LArTPC, electrons: Electrons, layout: Layout, readout: 
     return total
 
 
-def _hit_sums(readout: Readout, segments: Segments) -> dict[str, float | None]:
+def _hit_sums(readout: Readout, segments: Segments) -> dict[str, Any]:
     pixels = [plane for plane in readout.values() if not isinstance(plane, Waveforms)]
     if not pixels:
         return {}

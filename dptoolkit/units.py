@@ -13,6 +13,7 @@ import pint
 # pint's parser of expressions fails with what Python's tokenizer and its own assertions raise
 _WRONG_UNIT = (pint.PintError, SyntaxError, AssertionError, AttributeError, TypeError, tokenize.TokenError)
 
+
 @lru_cache(maxsize=1)
 def _registry() -> pint.UnitRegistry:
     registry = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)

@@ -36,7 +36,7 @@ def test_every_named_detector_loads_with_all_its_volumes_and_parameters_in_bound
         assert np.all(info.value >= info.bounds[0]) and np.all(info.value <= info.bounds[1]), path
 
 
-@pytest.mark.parametrize("name", ["small-wire", "small-pixel", "2x2"])
+@pytest.mark.parametrize("name", ["small-wire", "small-pixel"])
 def test_a_detector_written_as_yaml_is_the_same_detector(named, name):
     plane = named(name).planes[0].name
     gain = f"planes.{plane}.gain" if "wire" in name else f"planes.{plane}.front_end.threshold"
@@ -89,7 +89,7 @@ WRONG = [
     ("small-wire", ("planes", 0, "pitch"), "3 us", r"planes\[0\]: cannot convert 3.0 'us' to 'cm'"),
     ("small-wire", ("planes", 0, "gain"), 99, r"WirePlane.gain = 99 1: expected a value between 0.2 and 5"),
     ("small-wire", ("planes", 0, "electronics"), {"peaking_time": "2 cm"}, r"planes\[0\].electronics.*cannot convert 2.0 'cm' to 'us'"),
-    ("small-wire", ("anode", "gaps"), ["3 mm"], r"WireAnode.gaps|gaps"),
+    ("small-wire", ("anode", "gaps"), ["3 mm"], r"must have one entry a plane: 1"),
     ("small-wire", ("anode", "wire"), 1, r"anode: unknown key 'wire'; expected pitch, gaps, bias"),
     ("small-wire", ("set",), {"drift.lifetme": 3}, r"no parameter 'drift.lifetme'; did you mean one of drift.lifetime"),
     ("small-pixel", ("planes", 0, "pad"), "5 mm", r"pad = 0.5 cm: a pad has 0 < pad <= pitch"),

@@ -19,7 +19,6 @@ from dptoolkit.charge.field import AbstractField
 from dptoolkit.events import Electrons, Segments, deposit_length, growth, scale_of
 from dptoolkit.geometry import Volumes
 
-
 PIECES, CLOUDS = 1024, 1024
 """Smallest padded numbers of pieces of segments and of clouds."""
 
@@ -62,7 +61,13 @@ def deposit_layout(
     volume = volumes.locate(middle)
 
     inside = volume >= 0
-    segment, low, high, middle, volume = (a[inside] for a in (segment, low, high, middle, volume))
+    segment, volume, low, high, middle = (
+        segment[inside],
+        volume[inside],
+        low[inside],
+        high[inside],
+        middle[inside],
+    )
     keys = (event[segment], track[segment], volume)
     cloud = _runs(keys, middle, length[segment] * (high - low), step)
     n_clouds = int(cloud[-1]) + 1 if len(cloud) else 0
@@ -85,9 +90,7 @@ def deposit_layout(
     )
 
 
-def _runs(
-    keys: tuple[np.ndarray, ...], middle: np.ndarray, length: np.ndarray, step: float
-) -> np.ndarray:
+def _runs(keys: tuple[np.ndarray, ...], middle: np.ndarray, length: np.ndarray, step: float) -> np.ndarray:
     """Numbers of groups of consecutive pieces with equal keys, close together, `step` long in all."""
     if len(middle) == 0:
         return np.zeros(0, int)
@@ -133,13 +136,13 @@ def drift_to_anode(
     diffusion: Diffusion,
 ) -> Electrons:
     """Clouds at the anode from the electrons `freed` on every segment, of those `ionised`."""
-    index = layout.segment
+    index, in_volume = layout.segment, jnp.asarray(layout.piece_volume)
     low, high = (jnp.asarray(f, segments.start.dtype) for f in (layout.low, layout.high))
     charge = freed[index] * (high - low)
     step = (segments.end - segments.start)[index]
     points = segments.start[index] + ((low + high) / 2)[:, None] * step
-    points = points + field.displacement(points, layout.piece_volume, volumes)
-    across, up, distance = volumes.to_local(points, layout.piece_volume)
+    points = points + field.displacement(points, in_volume, volumes)
+    across, up, distance = volumes.to_local(points, in_volume)
     half = (high - low)[:, None] * step
     d_across, d_up, d_distance = (
         jnp.sum(half * jnp.asarray(axis, half.dtype)[layout.piece_volume], axis=1)
@@ -161,9 +164,7 @@ def drift_to_anode(
         time=mean_time,
         var_across=spread + merge.moment(across, mean_across, d_across),
         var_up=spread + merge.moment(up, mean_up, d_up),
-        cov_across_up=merge.cross_moment(
-            (across, mean_across, d_across), (up, mean_up, d_up)
-        ),
+        cov_across_up=merge.cross_moment((across, mean_across, d_across), (up, mean_up, d_up)),
         var_time=2 * diffusion.longitudinal * mean_drift / speed**2
         + merge.moment(time, mean_time, d_distance / speed),
         survival=merge.total / jnp.maximum(merge.sum((high - low) * ionised[index]), 1e-12),

@@ -39,7 +39,9 @@ class MobilityDrift(AbstractDrift):
 class ConstantDrift(AbstractDrift):
     """A free drift velocity, the same everywhere."""
 
-    velocity: Array = param(0.15965, "cm/us", bounds=(0.05, 0.3), symbol="v_d", reference="0.5 kV/cm, 87.17 K")
+    velocity: Array = param(
+        0.15965, "cm/us", bounds=(0.05, 0.3), symbol="v_d", reference="0.5 kV/cm, 87.17 K"
+    )
     lifetime: Array = param(2200.0, "us", bounds=(50.0, 1e6), symbol="tau_e", reference=_LIFETIME_SOURCE)
 
     def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -32,18 +32,16 @@ class ColdElectronics(Component):
     def impulse(self, time: Float[Array, " t"]) -> Float[Array, " t"]:
         """Answer to one electron at time zero [mV]; `time` in us."""
         x = jnp.maximum(time, 0.0) / self.peaking_time
-        shape = sum(
-            jnp.exp(-d * x) * (c * jnp.cos(w * x) + s * jnp.sin(w * x)) for d, w, c, s in _POLES
-        )
+        shape = sum(jnp.exp(-d * x) * (c * jnp.cos(w * x) + s * jnp.sin(w * x)) for d, w, c, s in _POLES)
         return jnp.where(time > 0, shape, 0.0) * self.gain / _PEAK / FEMTOCOULOMB
 
     def spectrum(self, omega: Float[Array, " f"]) -> Complex[Array, " f"]:
         """Fourier transform of `impulse` [mV us]; `omega` in rad/us."""
         x = omega * self.peaking_time
         s = jax.lax.complex(jnp.zeros_like(x), x)
-        shape = sum(
-            (c * (s + d) + b * w) / ((s + d) ** 2 + w**2) for d, w, c, b in _POLES
-        )
+        shape = jnp.zeros_like(s)
+        for d, w, c, b in _POLES:
+            shape = shape + (c * (s + d) + b * w) / ((s + d) ** 2 + w**2)
         scale = self.peaking_time * self.gain / _PEAK / FEMTOCOULOMB
         return shape * scale.astype(shape.dtype)
 
@@ -54,10 +52,12 @@ class RCCoupling(Component):
     out(t) = in(t) - int in(t') exp(-(t - t') / tau) dt' / tau.
     """
 
-    time_constant: Array = param(1000.0, "us", bounds=(10.0, 1e9), symbol="tau_RC", reference="MicroBooNE, 1 ms")
+    time_constant: Array = param(
+        1000.0, "us", bounds=(10.0, 1e9), symbol="tau_RC", reference="MicroBooNE, 1 ms"
+    )
 
     def __call__(self, samples: Float[Array, "b w t"], tick_period: float) -> Float[Array, "b w t"]:
-        """Filter along ticks, from rest at the first; exact means over ticks of what is constant over ticks."""
+        """Filter along ticks, from rest at the first; exact for what is constant over ticks."""
         ticks = tick_period / self.time_constant
         filling = -jnp.expm1(-ticks)
         mean = filling / ticks
@@ -75,7 +75,9 @@ class Digitiser(Component):
     counts_per_mv: Array = param(
         2.048, "ADC/mV", bounds=(0.1, 100.0), symbol="", reference="12 bits over 2000 mV (MicroBooNE)"
     )
-    pedestal: Array = param(1843.0, "ADC", bounds=(0.0, 65535.0), symbol="", reference="JAXTPC, induction planes")
+    pedestal: Array = param(
+        1843.0, "ADC", bounds=(0.0, 65535.0), symbol="", reference="JAXTPC, induction planes"
+    )
     bits: int = eqx.field(static=True, default=12)
 
     def __call__(self, millivolt: Float[Array, "..."], key: Array | None = None) -> Float[Array, "..."]:
@@ -113,7 +115,9 @@ def noise_filter(spectrum: Float[np.ndarray, " f"], n_taps: int) -> Float[np.nda
     return taps / np.sqrt(np.sum(taps**2))
 
 
-def shaped_noise(electronics: ColdElectronics, tick_period: float, n_taps: int = 49) -> Float[np.ndarray, " k"]:
+def shaped_noise(
+    electronics: ColdElectronics, tick_period: float, n_taps: int = 49
+) -> Float[np.ndarray, " k"]:
     """Filter for series noise of the preamplifier: white before the shaper, cut below 20 kHz."""
     frequency = np.linspace(0, 0.5 / tick_period, 129)
     shape = np.abs(np.asarray(electronics.spectrum(jnp.asarray(2 * np.pi * frequency))))

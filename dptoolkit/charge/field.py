@@ -21,9 +21,7 @@ class AbstractField(Component):
         """Strength without distortion [kV/cm]; sets the drift velocity."""
 
     @abstractmethod
-    def local(
-        self, points: Float[Array, "n 3"], volume: Array, volumes: Volumes
-    ) -> Float[Array, "n 3"]:
+    def local(self, points: Float[Array, "n 3"], volume: Array, volumes: Volumes) -> Float[Array, "n 3"]:
         """Field vector at `points`, along the drift of electrons [kV/cm]."""
 
     @abstractmethod
@@ -54,7 +52,8 @@ class SpaceChargeField(AbstractField):
     """The first mode of a space charge in a grounded box, in first order.
 
     The potential psi = a E L sin(pi w / L) cos(pi u / U) cos(pi v / V) vanishes on cathode, anode
-    and field cage (w: distance to the anode, u, v: from the centre of the face); delta E = - grad psi.
+    and field cage (w: distance to the anode, u, v: from the centre of the face); delta E = - grad psi, and
+    electrons drift along -E. Positive ions, a > 0, make E stronger at the cathode and pull electrons inwards.
     Electrons from w drift along the nominal field and integrate delta E / E: closed form.
     """
 
@@ -72,9 +71,7 @@ class SpaceChargeField(AbstractField):
         along_drift = scale * kw * jnp.cos(kw * w) * jnp.cos(ku * u) * jnp.cos(kv * v)
         across, up, drift = frame
         return (
-            (self.strength + along_drift)[:, None] * drift
-            - along_u[:, None] * across
-            - along_v[:, None] * up
+            (self.strength - along_drift)[:, None] * drift - along_u[:, None] * across - along_v[:, None] * up
         )
 
     def displacement(
@@ -86,7 +83,7 @@ class SpaceChargeField(AbstractField):
         by_u = scale * ku * swing * jnp.sin(ku * u) * jnp.cos(kv * v)
         by_v = scale * kv * swing * jnp.cos(ku * u) * jnp.sin(kv * v)
         by_drift = scale * jnp.sin(kw * w) * jnp.cos(ku * u) * jnp.cos(kv * v)
-        return by_drift[:, None] * drift - by_u[:, None] * across - by_v[:, None] * up
+        return -by_drift[:, None] * drift - by_u[:, None] * across - by_v[:, None] * up
 
     def _phases(self, points: Float[Array, "n 3"], volume: Array, volumes: Volumes):
         size, drift = jnp.asarray(volumes.high - volumes.low, points.dtype)[volume], volumes.drift

@@ -86,7 +86,7 @@ class PixelLayout(eqx.Module):
 
 
 class PixelPlane(Component):
-    """Square pads at one pitch; pad (column, row) is centred at (across, up) = (column, row) pitch - offset."""
+    """Square pads at one pitch: columns along `across`, rows along `up`, the middle one at the centre."""
 
     table: PadTable
     front_end: LArPix
@@ -108,7 +108,9 @@ class PixelPlane(Component):
         pitch = units.parse(config.pop("pitch"), "cm")
         pad = units.parse(config.pop("pad", pitch), "cm")
         front_end = nominal.build(LArPix, config.pop("front_end", None), f"{where}.front_end")
-        response = build_pad_response(pitch, pad, nominal.volumes.drift_length, nodes_per_pitch=20).sharpened()
+        response = build_pad_response(
+            pitch, pad, nominal.volumes.drift_length, nodes_per_pitch=20
+        ).sharpened()
         width, height = nominal.volumes.face
         table = pad_table(
             response,
@@ -322,9 +324,7 @@ class PixelPlane(Component):
             empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
             return jax.lax.cond(jnp.any(exists), run, lambda charge, start: empty, charge, start)
 
-        parts = jax.tree.map(
-            lambda a: a.reshape(n_groups, FRONT_END, *a.shape[1:]), (charge, start, exists)
-        )
+        parts = jax.tree.map(lambda a: a.reshape(n_groups, FRONT_END, *a.shape[1:]), (charge, start, exists))
         hits = jax.lax.map(jax.checkpoint(group), (*parts, keys))
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), hits)
 

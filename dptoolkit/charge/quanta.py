@@ -9,7 +9,9 @@ from dptoolkit.params import Component, param
 class Quanta(Component):
     """Q = R dE / W_ion electrons and L = dE / W_ph - Q photons."""
 
-    w_ion: Array = param(23.6, "eV", bounds=(20.0, 28.0), symbol="W_ion", reference="Miyajima 1974; larnd-sim")
+    w_ion: Array = param(
+        23.6, "eV", bounds=(20.0, 28.0), symbol="W_ion", reference="Miyajima 1974; larnd-sim"
+    )
     w_ph: Array = param(19.5, "eV", bounds=(16.0, 23.0), symbol="W_ph", reference="Doke 2002; larnd-sim")
 
     def electrons(self, de: PerSegment, survival: PerSegment) -> PerSegment:

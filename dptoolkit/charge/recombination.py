@@ -83,7 +83,7 @@ def box_fraction(alpha: Array, xi: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def _peak(alpha: Array) -> Array:
-    """xi of the maximum of ln(alpha + xi) / xi: y = alpha + xi solves ln y = 1 - alpha / y."""
+    """Xi of the maximum of ln(alpha + xi) / xi: y = alpha + xi solves ln y = 1 - alpha / y."""
     y = alpha + 0.5
     for _ in range(12):
         y = y - (jnp.log(y) - 1 + alpha / y) / (1 / y - alpha / y**2)

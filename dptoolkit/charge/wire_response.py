@@ -4,6 +4,7 @@ From induced currents at sub-wire offsets (`field_response`, or a table) to what
 ticks needs: the answer of every wire in reach to charge at every sub-wire node, at every frequency.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import equinox as eqx
@@ -92,7 +93,9 @@ def wire_response(
     """
     per_wire = round(1 / (offsets[1] - offsets[0]))
     if len(offsets) != 2 * REACH * per_wire + 1 or not np.isclose(offsets[0], -REACH):
-        raise ValueError(f"offsets: expected {-REACH}..{REACH} in equal steps, got {offsets[0]}..{offsets[-1]}")
+        raise ValueError(
+            f"offsets: expected {-REACH}..{REACH} in equal steps, got {offsets[0]}..{offsets[-1]}"
+        )
     halo = -(-max(1, int(np.ceil(WIDTHS * widest))) // (GROUP // 2)) * (GROUP // 2)
     reach_ticks = WIDTHS * longest + 2
     before = -times[0] / tick_period + reach_ticks
@@ -127,7 +130,7 @@ def _bands(power: Float[np.ndarray, "f o"], per_wire: int, keep: float) -> list[
     edges = np.unique(np.minimum([0, 16, 32, 48, 64, 96, 128, len(power)], n_used))
     offset = np.abs(np.arange(power.shape[1]) - REACH * per_wire) / per_wire
     ranges: list[tuple[int, int, int]] = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         beyond = [power[first:last, offset > reach].sum() for reach in range(REACH + 1)]
         allowed = lost / 2 / (len(edges) - 1)
         reach = next(r for r, energy in enumerate(beyond) if energy <= allowed)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
+from dptoolkit import units
 from dptoolkit.charge.electronics import ColdElectronics, Digitiser, RCCoupling, WireNoise, shaped_noise
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.spread import hat_weights
@@ -29,7 +30,6 @@ from dptoolkit.charge.wire_response import (
     induced_currents,
     wire_response,
 )
-from dptoolkit import units
 from dptoolkit.events import Electrons, Waveforms, growth, scale_of
 from dptoolkit.params import Component, param
 
@@ -149,7 +149,7 @@ class WirePlane(Component):
     def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> WireLayout:
         """Deal concrete clouds to work items, padded to `scale` at least; on the host."""
         s = np.asarray(self.wire_number(electrons))
-        tick = np.asarray(self._tick(electrons, speed))
+        tick = np.asarray(self._tick(electrons, jnp.asarray(speed)))
         event, volume = np.asarray(electrons.event), np.asarray(electrons.volume)
         wire_block = np.floor((s + 0.5) / WIRES).astype(int)
         tick_block = np.floor(tick / TICKS).astype(int)
@@ -200,7 +200,9 @@ class WirePlane(Component):
         counts = jnp.where(waveforms.mask(), self.digitiser(counts, key), 0.0)
         return eqx.tree_at(lambda w: w.samples, waveforms, counts)
 
-    def collect(self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""]) -> Float[Array, "b w t"]:
+    def collect(
+        self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""]
+    ) -> Float[Array, "b w t"]:
         """Shaped signals [mV] on the occupied blocks, before coupling and digitisation."""
         response = self.response
         frequency = jnp.arange(response.n_frequencies)
@@ -241,9 +243,7 @@ class WirePlane(Component):
         n = jnp.where(items.filled, n, 0.0)
         # along the wires: nodes of the tile and its halo
         first = tile[:, 2, None] * WIRES - r.halo - 0.5
-        across = hat_weights(
-            (s - first) * r.nodes_per_wire, s_variance * r.nodes_per_wire**2, r.n_nodes
-        )
+        across = hat_weights((s - first) * r.nodes_per_wire, s_variance * r.nodes_per_wire**2, r.n_nodes)
         # along time: phase and damping at every frequency
         turn = 2 * jnp.pi / r.window * jnp.arange(r.n_frequencies)
         cosine, sine = _harmonics(2 * jnp.pi / r.window * (tick - tile[:, 3, None] * TICKS), len(turn))
@@ -335,7 +335,7 @@ def _sampled(spectrum: Complex[Array, "f w i"], window: int) -> Float[Array, "w 
 
 
 def _harmonics(angle: Float[Array, "..."], n: int) -> tuple[Float[Array, "... n"], Float[Array, "... n"]]:
-    """cos and sin of 0, 1, ... n - 1 times `angle` (n a multiple of 16), by products of few of them."""
+    """Cos and sin of 0, 1, ... n - 1 times `angle` (n a multiple of 16), by products of few of them."""
     fine = angle[..., None] * jnp.arange(16)
     coarse = 16 * angle[..., None] * jnp.arange(n // 16)
     c, s = jnp.cos(fine)[..., None, :], jnp.sin(fine)[..., None, :]

@@ -97,7 +97,8 @@ def _count(file: Path) -> int:
     import h5py
 
     with h5py.File(file, "r") as contents:
-        return len(contents["events/number"]) if "events/number" in contents else 0
+        numbers = contents.get("events/number")
+        return len(numbers) if isinstance(numbers, h5py.Dataset) else 0
 
 
 def _attributes_say(file: Path, question: Any) -> bool:

@@ -72,7 +72,10 @@ class Problem:
 
     def values(self, z: Float[Array, " k"]) -> dict[str, Array]:
         """Physical values at the coordinates z."""
-        return {path: forward(z[i]) for i, (path, (forward, _)) in enumerate(zip(self.paths, self._maps, strict=True))}
+        return {
+            path: forward(z[i])
+            for i, (path, (forward, _)) in enumerate(zip(self.paths, self._maps, strict=True))
+        }
 
     def model(self, z: Float[Array, " k"]) -> Experiment:
         """The experiment at the coordinates z."""
@@ -91,7 +94,7 @@ class Problem:
         return 0.5 * jnp.sum(self._residuals(z) ** 2)
 
     def slopes(self, z: Float[Array, " k"]) -> Float[Array, " k"]:
-        """d value / d z of every free parameter."""
+        """D value / d z of every free parameter."""
         return jnp.stack([jax.grad(forward)(z[i]) for i, (forward, _) in enumerate(self._maps)])
 
     def _residuals_at(self, z: Float[Array, " k"]) -> Float[Array, " r"]:

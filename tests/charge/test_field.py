@@ -71,6 +71,16 @@ def test_the_field_is_normal_to_cathode_and_anode(volumes):
         np.testing.assert_allclose(np.cross(field, volumes.drift[0]), 0, atol=1e-15)
 
 
+def test_positive_ions_strengthen_the_field_at_the_cathode_and_pull_electrons_inwards(volumes):
+    middle = (volumes.low[0] + volumes.high[0]) / 2
+    length = volumes.drift_length
+    anode, cathode = (middle + side * length / 2 * volumes.drift[0] for side in (1, -1))
+    assert np.linalg.norm(at(volumes, cathode)) > 0.5 > np.linalg.norm(at(volumes, anode))
+    aside = middle + 20 * volumes.across[0]
+    moved = FIELD.displacement(jnp.asarray(aside)[None], jnp.zeros(1, int), volumes)[0]
+    assert float(moved @ volumes.across[0]) < 0
+
+
 def test_charge_freed_on_the_anode_is_not_displaced(volumes):
     side = int(volumes.drift[0].sum() > 0)
     points = jnp.asarray(on_faces(volumes, volumes.drift[0], side))

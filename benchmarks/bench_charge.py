@@ -1,0 +1,202 @@
+"""Speed and memory of the charge simulation: medians of five with a warm cache, each case in its own process.
+
+    dptoolkit bench charge [--json]      python benchmarks/bench_charge.py CASE
+
+Floor: 1.5 kflop and 1.4 kB per deposit and plane (a few dozen bins of separable Gaussian weights, then
+a response that does not depend on the deposit), at the speed that a matrix product and a copy reach
+here. The ratio is CPU time over floor. Real events are read from the folder DPTOOLKIT_DATA (default
+../shared/data); a case whose file is absent is left out.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dptoolkit.cache import enable_compilation_cache
+from dptoolkit.config import load_detector
+from dptoolkit.detector import LArTPC, Layout
+from dptoolkit.events import Segments, bucket, pad, segments_from_arrays
+from dptoolkit.io import place, read_segments
+from dptoolkit.params import free, infos
+
+REPEATS = 5
+FLOP_PER_DEPOSIT, BYTES_PER_DEPOSIT = 1.5e3, 1.4e3
+
+
+def main() -> None:
+    """Measure the case named on the command line, or all, and print JSON."""
+    enable_compilation_cache()
+    if len(sys.argv) > 1:
+        found = CASES[sys.argv[1]]()
+        print(json.dumps({"case": sys.argv[1], **found}))
+    else:
+        print(json.dumps(run(None), indent=2))
+
+
+def run(case: str | None) -> list[dict[str, Any]]:
+    """One row a case: case, cpu_s, wall_s, compile_s, peak_mb, floor [s], ratio."""
+    rows = []
+    for name in [case] if case else CASES:
+        command = [sys.executable, str(Path(__file__).resolve()), name]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        row = json.loads(answer.splitlines()[-1])
+        if "skipped" not in row:
+            rows.append(row)
+    return rows
+
+
+def muon_forward() -> dict[str, Any]:
+    """The 5 335-step Geant4 muon in sbnd, three planes, expectation; index tables made before."""
+    found = _muon()
+    if found is None:
+        return {"skipped": "no data"}
+    detector, segments, layout = found
+    return _measure(lambda: detector(segments, layout=layout), len(segments), 3)
+
+
+def muon_layout() -> dict[str, Any]:
+    """Its index tables, on the host."""
+    found = _muon()
+    if found is None:
+        return {"skipped": "no data"}
+    detector, segments, _ = found
+    return _measure(lambda: detector.layout(segments), len(segments), 3)
+
+
+def muon_gradient() -> dict[str, Any]:
+    """Value and gradient by every parameter, all positions and all energies."""
+    found = _muon()
+    if found is None:
+        return {"skipped": "no data"}
+    detector, segments, layout = found
+    selected = free(detector, list(infos(detector)))
+
+    def loss(values: dict[str, Any], start: Any, de: Any) -> Any:
+        ends = start + (segments.end - segments.start)
+        moved = eqx.tree_at(lambda s: (s.start, s.end, s.de), segments, (start, ends, de))
+        planes = selected.merge(values)(moved, layout=layout)
+        return sum(jnp.sum(waveforms.samples**2) for waveforms in planes.values())
+
+    gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
+    return _measure(lambda: gradient(selected.values, segments.start, segments.de), len(segments), 3)
+
+
+def module0_events() -> dict[str, Any]:
+    """Sixteen events of the mixed sample in module0 pixels, sampled one by one, index tables included."""
+    detector = load_detector("module0")
+    events = _events("segments/module0_mixed_mu_pi_p.h5", detector)
+    if events is None:
+        return {"skipped": "no data"}
+    singles = [events.select(slice(i, i + 1)).segments for i in range(16)]
+    padded = [pad(segments, bucket(len(segments))) for segments in singles]
+    key = jax.random.key(0)
+    row = _measure(lambda: [detector(s, key=key) for s in padded], sum(map(len, singles)), 1)
+    return {**row, "events": 16, "events_per_s": 16 / row["wall_s"]}
+
+
+def dune_many() -> dict[str, Any]:
+    """10^5 segments of 3 mm on 300 straight tracks in dune-fd-hd, expectation, index tables included."""
+    detector = load_detector("dune-fd-hd")
+    segments = _tracks(detector, n_tracks=300, n_steps=334)
+    return _measure(lambda: detector(segments), len(segments), 3)
+
+
+def ndlar_spill() -> dict[str, Any]:
+    """A spill of 60 tracks of one metre, 2 x 10^4 segments, in all of ndlar, sampled."""
+    detector = load_detector("ndlar")
+    segments = _tracks(detector, n_tracks=60, n_steps=334)
+    return _measure(lambda: detector(segments, key=jax.random.key(0)), len(segments), 1)
+
+
+CASES: dict[str, Callable[[], dict[str, Any]]] = {
+    "sbnd-muon-forward": muon_forward,
+    "sbnd-muon-layout": muon_layout,
+    "sbnd-muon-gradient": muon_gradient,
+    "module0-mixed-16-events": module0_events,
+    "dune-fd-hd-1e5-segments": dune_many,
+    "ndlar-spill": ndlar_spill,
+}
+
+
+def _muon() -> tuple[LArTPC, Segments, Layout] | None:
+    detector = load_detector("sbnd")
+    events = _events("segments/geant4_lar_muon.h5", detector)
+    if events is None:
+        return None
+    return detector, events.segments, detector.layout(events.segments)
+
+
+def _events(name: str, detector: LArTPC) -> Any:
+    default = Path(__file__).resolve().parents[1] / "../shared/data"
+    file = Path(os.environ.get("DPTOOLKIT_DATA", default)) / name
+    return place(read_segments(file), detector.volumes, "auto")[0] if file.is_file() else None
+
+
+def _tracks(detector: LArTPC, n_tracks: int, n_steps: int) -> Segments:
+    generator = np.random.default_rng(1)
+    low, high = detector.volumes.low, detector.volumes.high
+    volume = generator.integers(len(detector.volumes), size=n_tracks)
+    room = generator.uniform(0.2, 0.8, (n_tracks, 3))
+    start = low[volume] + room * (high - low)[volume]
+    direction = generator.normal(size=(n_tracks, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    along = np.arange(n_steps + 1)[:, None, None] * 0.3 * direction + start
+    track = np.tile(np.arange(n_tracks), (n_steps, 1))
+    points = (along[:-1].swapaxes(0, 1).reshape(-1, 3), along[1:].swapaxes(0, 1).reshape(-1, 3))
+    return segments_from_arrays(*points, np.full(len(points[0]), 0.63), track=track.T.ravel())
+
+
+def _measure(action: Callable[[], Any], n_deposits: int, n_planes: int) -> dict[str, Any]:
+    start = time.perf_counter()
+    jax.block_until_ready(action())
+    first = time.perf_counter() - start
+    wall, cpu = [], []
+    for _ in range(REPEATS):
+        t, c = time.perf_counter(), time.process_time()
+        jax.block_until_ready(action())
+        wall.append(time.perf_counter() - t)
+        cpu.append(time.process_time() - c)
+    floor = n_deposits * n_planes * max(FLOP_PER_DEPOSIT / _flop_rate(), BYTES_PER_DEPOSIT / _byte_rate())
+    return {
+        "cpu_s": float(np.median(cpu)),
+        "wall_s": float(np.median(wall)),
+        "compile_s": max(first - float(np.median(wall)), 0.0),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "floor": floor,
+        "ratio": float(np.median(cpu)) / floor,
+        "deposits": n_deposits,
+    }
+
+
+def _flop_rate() -> float:
+    a = np.ones((1024, 1024), np.float32)
+    return 2 * 1024**3 / _quickest(lambda: a @ a)
+
+
+def _byte_rate() -> float:
+    a = np.ones(2**24, np.float32)
+    return 2 * a.nbytes / _quickest(a.copy)
+
+
+def _quickest(action: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        action()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()
