@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
@@ -29,8 +30,8 @@ class Volumes(eqx.Module):
     @classmethod
     def from_boxes(
         cls,
-        centers: np.ndarray,
-        size: np.ndarray,
+        centers: ArrayLike,
+        size: ArrayLike,
         drift: list[str],
         *,
         up: str = "+y",

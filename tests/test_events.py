@@ -69,8 +69,8 @@ def test_shift_moves_both_ends_and_nothing_else():
 def test_buckets_are_few_and_large_enough():
     sizes = [bucket(n) for n in range(1, 5000)]
     assert all(size >= n for n, size in enumerate(sizes, start=1))
-    assert all(size <= max(64, 1.5 * n) for n, size in enumerate(sizes, start=1))
-    assert len(set(sizes)) < 16
+    assert all(size <= max(256, 4 * n) for n, size in enumerate(sizes, start=1))
+    assert len(set(sizes)) <= 4
 
 
 @pytest.mark.parametrize("start, end", [([[0, 0]], [[1, 1]]), ([[0, 0, 0]], [[0, 0, 0], [1, 1, 1]])])
