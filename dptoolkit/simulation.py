@@ -20,7 +20,7 @@ import numpy as np
 from dptoolkit.charge.backtrack import hit_shares
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.config import from_yaml, to_yaml
-from dptoolkit.detector import LArTPC, Layout, Readout
+from dptoolkit.detector import LArTPC, Layout, Readout, arrive
 from dptoolkit.events import Hits, Segments, bucket, pad
 from dptoolkit.io import (
     Batch,
@@ -80,7 +80,7 @@ def simulate_event(detector: LArTPC, event: EventFile, seed: int | None) -> Simu
     segments = pad(event.segments, bucket(len(event)))
     with Stopwatch() as watch:
         layout = detector.layout(segments)
-        key = None if seed is None else event_key(seed, event.event_numbers[0])
+        key = None if seed is None else event_key(seed, int(event.event_numbers[0]))
         readout = jax.tree.map(np.asarray, detector(segments, key=key, layout=layout))
     totals = measure(detector, segments, layout, readout)
     return readout, totals.timed(watch), _truth(detector, segments, layout, readout)
@@ -206,7 +206,9 @@ def _left_behind(output: Path, run: Run, force: bool) -> tuple[bool, Totals, lis
             stored_config = file["detector_config"]
             if not isinstance(stored_config, h5py.Dataset):
                 raise KeyError("detector_config")
-            same = stored_config.asstr()[()] == run.detector_config and _identity(file.attrs) == _run_identity(run)
+            same = stored_config.asstr()[()] == run.detector_config and _identity(
+                file.attrs
+            ) == _run_identity(run)
     except (OSError, KeyError, ValueError):
         return False, Totals(), [f"{partial} is damaged; started again"]
     if _TOTALS in stored and same:

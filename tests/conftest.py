@@ -8,7 +8,9 @@ from pathlib import Path
 
 # before JAX is imported; subprocesses inherit it
 os.environ.setdefault("JAX_ENABLE_X64", "1")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"dptoolkit-tests-{os.getuid()}"))
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"dptoolkit-tests-{os.getuid()}")
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax

@@ -23,14 +23,20 @@ def tracks(detector: LArTPC, n: int = 8, seed: int = 0, length: float = 0.8, mar
     start = rng.uniform(low, high, (n, 3))
     step = rng.normal(size=(n, 3))
     step *= length / np.linalg.norm(step, axis=1, keepdims=True)
-    return segments_from_arrays(start, start + step, rng.uniform(1.5, 4.0, n), event=np.arange(n), track=np.arange(n))
+    return segments_from_arrays(
+        start, start + step, rng.uniform(1.5, 4.0, n), event=np.arange(n), track=np.arange(n)
+    )
 
 
 def special(detector: LArTPC) -> Segments:
     """Along the drift up to the anode, at a point, at a point on the anode, across the drift close to it."""
     anode, cathode = detector.volumes.low[0, 0], detector.volumes.high[0, 0]
-    start = np.array([[anode + 1.0, 1.03, 2.07], [anode + 9.0, -2.2, 1.3], [anode, 3.317, -1.1837], [anode + 0.2, 0, -3]])
-    end = np.array([[anode, 1.03, 2.07], [anode + 9.0, -2.2, 1.3], [anode, 3.317, -1.1837], [anode + 0.2, 0.53, -3.2]])
+    start = np.array(
+        [[anode + 1.0, 1.03, 2.07], [anode + 9.0, -2.2, 1.3], [anode, 3.317, -1.1837], [anode + 0.2, 0, -3]]
+    )
+    end = np.array(
+        [[anode, 1.03, 2.07], [anode + 9.0, -2.2, 1.3], [anode, 3.317, -1.1837], [anode + 0.2, 0.53, -3.2]]
+    )
     assert cathode > start[:, 0].max()
     return segments_from_arrays(start, end, np.array([3.0, 0.2, 0.2, 2.0]), track=np.arange(4))
 
@@ -110,7 +116,7 @@ def test_charge_is_conserved_from_the_anode_to_the_signal(detector):
     rng = np.random.default_rng(3)
     segments = together(tracks(detector, 12, seed=1), take(special(detector), [0, 1, 3]))
     points = tracks(detector, 9, seed=2, length=0.0)
-    cell = rng.uniform(0, 0.5, (9, 3)) + [0, 1, 1]
+    cell = rng.uniform(0, 0.5, (9, 3)) + np.array([0, 1, 1])
     cell[:, 0] = detector.volumes.low[0, 0] + np.geomspace(0.01, detector.volumes.drift_length - 0.1, 9)
     points = eqx.tree_at(lambda s: (s.start, s.end), points, (jnp.asarray(cell), jnp.asarray(cell)))
     segments = together(segments, points)
@@ -139,7 +145,9 @@ def test_later_planes_are_later(small_wire):
 def test_a_shorter_lifetime_never_adds_charge(detector):
     segments = tracks(detector)
     charges = [
-        before_electronics(replace(detector, {"drift.lifetime": tau}), segments)[1][detector.planes[-1].name].charge
+        before_electronics(replace(detector, {"drift.lifetime": tau}), segments)[1][
+            detector.planes[-1].name
+        ].charge
         for tau in (1e6, 3000.0, 300.0)
     ]
     assert np.all(charges[0] > charges[1]) and np.all(charges[1] > charges[2])
@@ -154,7 +162,11 @@ def comparable(detector: LArTPC, readout: dict) -> dict:
                 found[name, part.event[i], part.group[i], part.channel[i], part.tick[i]] = part.samples[i]
         else:
             for i in np.flatnonzero(part.valid):
-                hits = np.stack([part.charge[i], part.time[i]]) * part.probability[i] * (part.probability[i] > 1e-4)
+                hits = (
+                    np.stack([part.charge[i], part.time[i]])
+                    * part.probability[i]
+                    * (part.probability[i] > 1e-4)
+                )
                 found[name, part.event[i], part.volume[i], part.column[i], part.row[i]] = hits
     return found
 
@@ -192,7 +204,8 @@ def test_the_same_key_gives_the_same_sample_and_another_key_another(detector):
     segments = tracks(detector, 4)
     layout = detector.layout(segments)
     first, again, other = (
-        comparable(detector, detector(segments, key=jax.random.key(seed), layout=layout)) for seed in (0, 0, 1)
+        comparable(detector, detector(segments, key=jax.random.key(seed), layout=layout))
+        for seed in (0, 0, 1)
     )
     assert all(np.array_equal(first[key], again[key]) for key in first)
     assert any(not np.array_equal(first[key], other[key]) for key in first)
@@ -204,7 +217,9 @@ def test_without_a_layout_jit_and_grad_say_what_to_do(detector, transform):
 
     def moved(x):
         return jnp.sum(
-            jax.tree.leaves(detector(eqx.tree_at(lambda s: s.start, segments, segments.start + x)))[0].astype(float)
+            jax.tree.leaves(detector(eqx.tree_at(lambda s: s.start, segments, segments.start + x)))[0].astype(
+                float
+            )
         )
 
     with pytest.raises(ValueError, match="layout"):
@@ -217,7 +232,11 @@ def observable_of(detector: LArTPC, segments: Segments):
     like = detector(segments, layout=layout)
     rng = np.random.default_rng(5)
     weights = jax.tree.map(
-        lambda leaf: jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
+        lambda leaf: (
+            jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape))
+            if jnp.issubdtype(leaf.dtype, jnp.floating)
+            else leaf
+        ),
         like,
     )
     selected = free(detector, list(infos(detector)))
@@ -234,7 +253,10 @@ def observable_of(detector: LArTPC, segments: Segments):
             else:
                 real = part.probability > 1e-6
                 seen = w.charge * part.charge * 1e-3 + w.time * part.time + 10 * w.time
-                total += jnp.sum(jnp.where(real, part.probability * seen, 0.0)) + jnp.sum(w.total * part.total) * 1e-3
+                total += (
+                    jnp.sum(jnp.where(real, part.probability * seen, 0.0))
+                    + jnp.sum(w.total * part.total) * 1e-3
+                )
         return total
 
     return jax.jit(observable), selected.values, (segments.start, segments.end, segments.de)
@@ -254,12 +276,12 @@ VARIANTS = {
 }
 
 
-STEPS = (1e-6, 1e-7, 1e-8, 1e-5, 1e-4)
+STEPS = (1e-6, 1e-7, 1e-5, 1e-4)
 """Relative steps of the finite differences, one of which must agree: the cells on which the expectation of
 noisy pixels is summed change by whole ticks, and its value then by 1e-5."""
 
 UNSEEN = ("noise.", "quanta.w_ph", "digitiser.pedestal")
-"""What an expectation does not depend on. Without noise, decoding undoes the ADC: its constants are unseen too."""
+"""What an expectation does not depend on. Without noise, decoding undoes the ADC."""
 
 OF_THE_ADC = ("front_end.v_ref", "front_end.v_cm", "front_end.v_pedestal", "front_end.gain")
 
@@ -288,7 +310,7 @@ def test_gradient_is_the_finite_difference_for_every_parameter_position_and_ener
     segments = eqx.tree_at(lambda s: s.event, segments, jnp.zeros(len(segments), jnp.int32))
     observable, values, places = observable_of(model, segments)
     by_value, by_place = jax.jit(jax.grad(observable, argnums=(0, 1)))(values, places)
-    noise = 1e-9 * abs(float(observable(values, places)))
+    rounding = 1e-13 * abs(float(observable(values, places)))
     wrong, zeros = {}, set()
 
     def compare(what, slope, along, scale):
@@ -296,7 +318,7 @@ def test_gradient_is_the_finite_difference_for_every_parameter_position_and_ener
         for h in np.array(STEPS) * scale:
             up, down = along(h), along(-h)
             differences.append((up - down) / (2 * h))
-            if abs(slope - differences[-1]) <= 2e-4 * max(abs(slope), abs(differences[-1])) + noise / h * 1e-3:
+            if abs(slope - differences[-1]) <= 2e-4 * max(abs(slope), abs(differences[-1])) + rounding / h:
                 return up == down and slope == 0
         wrong[what] = (slope, *differences)
         return False
@@ -313,18 +335,22 @@ def test_gradient_is_the_finite_difference_for_every_parameter_position_and_ener
     for what, direction in moves(segments):
 
         def along(h, direction=direction):
-            return float(observable(values, jax.tree.map(lambda x, d: x + h * d, places, direction)))
+            return float(observable(values, jax.tree.map(lambda x, d, h=h: x + h * d, places, direction)))
 
         slope = sum(float(jnp.sum(g * d)) for g, d in zip(by_place, direction, strict=True))
         compare(what, slope, along, 1.0)
     assert not wrong
-    assert zeros == {path for path in zeros if any(word in path for word in UNSEEN + OF_THE_ADC * ("quiet" in name))}
+    assert zeros == {
+        path for path in zeros if any(word in path for word in UNSEEN + OF_THE_ADC * ("quiet" in name))
+    }
 
 
 def samples_of(detector: LArTPC, segments: Segments, n: int):
     """Expectation, and `n` samples stacked along the first axis."""
     layout = detector.layout(segments)
-    draw = eqx.filter_jit(lambda keys: jax.lax.map(lambda key: detector(segments, key=key, layout=layout), keys))
+    draw = eqx.filter_jit(
+        lambda keys: jax.lax.map(lambda key: detector(segments, key=key, layout=layout), keys)
+    )
     found = draw(jax.random.split(jax.random.key(3), n))
     return detector(segments, layout=layout), found
 
@@ -335,7 +361,9 @@ def test_the_mean_of_wire_samples_is_the_expectation(small_wire):
     for name, waveforms in expected.items():
         there = np.asarray(waveforms.mask())
         values = np.asarray(samples[name].samples)[:, there]
-        pulls = (values.mean(axis=0) - np.asarray(waveforms.samples)[there]) / (values.std(axis=0, ddof=1) / 10)
+        pulls = (values.mean(axis=0) - np.asarray(waveforms.samples)[there]) / (
+            values.std(axis=0, ddof=1) / 10
+        )
         assert np.abs(pulls).max() < 6
         assert np.mean(pulls**2) == pytest.approx(1, abs=0.1)
 
@@ -363,9 +391,11 @@ def test_the_mean_of_pixel_samples_is_the_expectation(small_pixel):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sbnd", "microboone", "icarus", "protodune-sp", "dune-fd-hd", "module0", "2x2", "ndlar"])
+@pytest.mark.parametrize(
+    "name", ["sbnd", "microboone", "icarus", "protodune-sp", "dune-fd-hd", "module0", "2x2", "ndlar"]
+)
 def test_every_volume_of_every_detector_gives_its_charge(named, name):
-    """A short track in the middle of each volume, an event each: all that arrives is collected, and induces."""
+    """A short track in the middle of each volume, an event each: what arrives is collected."""
     detector = named(name)
     n = len(detector.volumes)
     middle = (detector.volumes.low + detector.volumes.high) / 2 + [0.0, 1.03, 2.11]

@@ -24,7 +24,9 @@ def test_length_and_direction_follow_from_the_ends():
 
 
 def test_a_given_path_length_wins_over_the_distance_of_the_ends():
-    segments = segments_from_arrays(np.zeros((1, 3)), np.array([[3.0, 4, 0]]), np.array([12.0]), dx=np.array([6.0]))
+    segments = segments_from_arrays(
+        np.zeros((1, 3)), np.array([[3.0, 4, 0]]), np.array([12.0]), dx=np.array([6.0])
+    )
     np.testing.assert_allclose(segments.dedx, [2])
 
 
@@ -88,6 +90,11 @@ def test_only_channels_on_the_plane_exist():
     ints = {name: jnp.asarray(value, jnp.int32) for name, value in
             {"event": [0, 0], "group": [0, 0], "channel": [8, 0], "tick": [0, 0]}.items()}  # fmt: skip
     waveforms = Waveforms(
-        samples=jnp.ones((2, 4, 5)), valid=jnp.asarray([True, False]), n_channels=10, tick_period=0.5, unit="ADC", **ints
+        samples=jnp.ones((2, 4, 5)),
+        valid=jnp.asarray([True, False]),
+        n_channels=10,
+        tick_period=0.5,
+        unit="ADC",
+        **ints,
     )
     np.testing.assert_array_equal(waveforms.mask()[:, :, 0], [[True, True, False, False], [False] * 4])

@@ -68,7 +68,11 @@ def test_points_are_located_and_outside_is_minus_one(pair):
     ],
 )
 def test_impossible_volumes_are_refused(kwargs, message):
-    given = {"centers": np.array([[-15, 0, 0], [15, 0, 0]]), "size": np.array([30, 120, 60]), "drift": ["-x", "+x"]}
+    given = {
+        "centers": np.array([[-15, 0, 0], [15, 0, 0]]),
+        "size": np.array([30, 120, 60]),
+        "drift": ["-x", "+x"],
+    }
     with pytest.raises(ValueError, match=message):
         Volumes.from_boxes(**(given | kwargs))
 

@@ -101,7 +101,10 @@ def test_a_prefix_detector_may_be_left_out_or_added(instrument):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: MobilityDrift(lifetime=-3.0), r"MobilityDrift.lifetime = -3 us: expected a value between 50 and"),
+        (
+            lambda: MobilityDrift(lifetime=-3.0),
+            r"MobilityDrift.lifetime = -3 us: expected a value between 50 and",
+        ),
         (lambda: MobilityDrift(lifetime="3 cm"), r"cannot convert 3.0 'cm' to 'us'"),
         (lambda: MobilityDrift(lifetime=None), r"expected a number in 'us', got None"),
         (lambda: MobilityDrift(lifetime=True), r"expected a number in 'us', got True"),

@@ -24,7 +24,12 @@ def crossing():
     layout = detector.layout(segments)
     hits = detector(segments, key=jax.random.key(2), layout=layout)["pixels"]
     electrons = jax.tree.map(np.asarray, arrive(detector, segments, layout.deposits))
-    return detector.planes[0], hits, hit_shares(detector.planes[0], hits, electrons, layout.deposits), segments
+    return (
+        detector.planes[0],
+        hits,
+        hit_shares(detector.planes[0], hits, electrons, layout.deposits),
+        segments,
+    )
 
 
 def test_the_shares_of_every_hit_sum_to_one(crossing):

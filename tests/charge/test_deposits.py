@@ -24,12 +24,18 @@ def volumes() -> Volumes:
 @eqx.filter_jit
 def _drift(segments, layout, volumes):
     freed = 4e4 * segments.de * segments.valid
-    parts = (UniformField(), ConstantDrift(velocity=SPEED, lifetime=TAU), Diffusion(longitudinal=D_L, transverse=D_T))
+    parts = (
+        UniformField(),
+        ConstantDrift(velocity=SPEED, lifetime=TAU),
+        Diffusion(longitudinal=D_L, transverse=D_T),
+    )
     return drift_to_anode(segments, freed, 1.4 * freed, layout, volumes, *parts)
 
 
 def clouds(segments: Segments, volumes: Volumes, step: float = 0.1) -> Electrons:
-    return jax.tree.map(np.asarray, _drift(segments, deposit_layout(segments, volumes, step=step, dedx_length=0), volumes))
+    return jax.tree.map(
+        np.asarray, _drift(segments, deposit_layout(segments, volumes, step=step, dedx_length=0), volumes)
+    )
 
 
 def line(start, end, de: float = 2.0, pieces: int = 1) -> Segments:
@@ -45,7 +51,10 @@ def moments(cloud: Electrons) -> np.ndarray:
     variances = [
         np.sum(n * (v + (x - mean) ** 2))
         for v, x, mean in zip(
-            (cloud.var_across, cloud.var_up, cloud.var_time), (cloud.across, cloud.up, cloud.time), means, strict=True
+            (cloud.var_across, cloud.var_up, cloud.var_time),
+            (cloud.across, cloud.up, cloud.time),
+            means,
+            strict=True,
         )
     ]
     cross = np.sum(n * (cloud.cov_across_up + (cloud.across - means[0]) * (cloud.up - means[1])))
@@ -70,12 +79,16 @@ def test_variances_grow_as_two_d_t(volumes):
 def test_a_line_has_the_moments_of_a_line(volumes):
     """Mean in the middle, variance length^2 / 12 along each axis; exact however it is cut."""
     for step in (0.05, 0.5, 5.0):
-        charge, across, up, time, var_a, var_u, var_t, cross = moments(clouds(line([40, 1, 2], [41, 3, 5]), volumes, step))
+        charge, across, up, time, var_a, var_u, var_t, cross = moments(
+            clouds(line([40, 1, 2], [41, 3, 5]), volumes, step)
+        )
         drift_time = 40.5 / SPEED
         assert charge == pytest.approx(8e4 * np.exp(-drift_time / TAU), rel=1e-5)
         np.testing.assert_allclose([across, up, time], [-3.5, 2.0, drift_time], rtol=1e-3)
         spread = 2 * D_T * drift_time
-        np.testing.assert_allclose([var_a, var_u, cross], [9 / 12 + spread, 4 / 12 + spread, -6 / 12], rtol=2e-3)
+        np.testing.assert_allclose(
+            [var_a, var_u, cross], [9 / 12 + spread, 4 / 12 + spread, -6 / 12], rtol=2e-3
+        )
         assert var_t == pytest.approx(1 / 12 / SPEED**2 + 2 * D_L * drift_time / SPEED**2, rel=2e-3)
 
 
@@ -103,7 +116,11 @@ def test_merging_keeps_charge_and_moments(volumes, step):
 def test_merging_never_joins_events_tracks_or_distant_steps(volumes):
     start = np.array([[10, 0, 0], [10, 0, 0.01], [10, 0, 0.02], [10, 5, 0.03]], float)
     segments = segments_from_arrays(
-        start, start + [0, 0, 0.01], np.ones(4), event=np.array([0, 1, 1, 1]), track=np.array([0, 0, 1, 1])
+        start,
+        start + np.array([0, 0, 0.01]),
+        np.ones(4),
+        event=np.array([0, 1, 1, 1]),
+        track=np.array([0, 0, 1, 1]),
     )
     found = clouds(segments, volumes, step=1.0)
     assert (found.n > 0).sum() == 4
@@ -114,14 +131,18 @@ def test_order_and_padding_change_nothing(volumes):
     start = rng.uniform([5, -30, -30], [95, 30, 30], (20, 3))
     segments = segments_from_arrays(start, start + rng.normal(0, 0.3, (20, 3)), np.ones(20))
     turned = jax.tree.map(lambda x: x[::-1], segments)
-    np.testing.assert_allclose(moments(clouds(turned, volumes)), moments(clouds(segments, volumes)), rtol=1e-9)
+    np.testing.assert_allclose(
+        moments(clouds(turned, volumes)), moments(clouds(segments, volumes)), rtol=1e-9
+    )
 
 
 def test_what_is_outside_the_volume_leaves_nothing(volumes):
     """Half of a segment that crosses the cathode, and none of one beyond it."""
     crossing, beyond = line([99.0, 0, 0], [101.0, 0, 0]), line([101.0, 0, 0], [102.0, 0, 0])
     inside = line([99.0, 0, 0], [100.0, 0, 0], de=1.0)
-    np.testing.assert_allclose(moments(clouds(crossing, volumes)), moments(clouds(inside, volumes)), rtol=1e-5)
+    np.testing.assert_allclose(
+        moments(clouds(crossing, volumes)), moments(clouds(inside, volumes)), rtol=1e-5
+    )
     assert clouds(beyond, volumes).n.sum() == 0
 
 
@@ -137,7 +158,8 @@ def test_energy_loss_is_averaged_over_the_declared_length_and_not_beyond_a_track
     edges = np.stack([np.full(9, 10.0), np.zeros(9), 0.1 * np.arange(9)], axis=1)
     segments = segments_from_arrays(edges[:-1], edges[1:], np.tile([0.1, 0.3], 4), track=np.repeat([0, 1], 4))
     fine, coarse = (
-        averaged_dedx(segments, deposit_layout(segments, volumes, step=0.1, dedx_length=length)) for length in (0, 0.2)
+        averaged_dedx(segments, deposit_layout(segments, volumes, step=0.1, dedx_length=length))
+        for length in (0, 0.2)
     )
     np.testing.assert_allclose(fine, np.tile([1.0, 3.0], 4), rtol=1e-9)
     np.testing.assert_allclose(coarse, 2.0, rtol=1e-9)
@@ -145,12 +167,16 @@ def test_energy_loss_is_averaged_over_the_declared_length_and_not_beyond_a_track
 
 def test_gradients_are_finite_for_points_on_the_anode_and_steps_without_energy(volumes):
     start = np.array([[0.0, 0, 0], [5, 1, 1], [7, 2, 2]])
-    segments = segments_from_arrays(start, start + [[0, 0, 0], [0, 0, 0.1], [0, 0, 0]], np.array([1.0, 0.0, 0.0]))
+    segments = segments_from_arrays(
+        start, start + np.array([[0, 0, 0], [0, 0, 0.1], [0, 0, 0]]), np.array([1.0, 0.0, 0.0])
+    )
     layout = deposit_layout(segments, volumes, step=0.1, dedx_length=0)
 
     def observable(start, end, de):
         moved = eqx.tree_at(lambda s: (s.start, s.end, s.de), segments, (start, end, de))
-        return sum(jnp.sum(x) for x in jax.tree.leaves(_drift(moved, layout, volumes)) if x.dtype == jnp.float64)
+        return sum(
+            jnp.sum(x) for x in jax.tree.leaves(_drift(moved, layout, volumes)) if x.dtype == jnp.float64
+        )
 
     for slope in jax.grad(observable, argnums=(0, 1, 2))(segments.start, segments.end, segments.de):
         assert np.isfinite(slope).all()

@@ -43,8 +43,12 @@ def test_gradient_of_the_velocity_is_the_finite_difference():
 
     slopes = jax.grad(speed, argnums=(0, 1))(0.5, 87.17)
     h = 1e-5
-    assert float(slopes[0]) == pytest.approx(float(speed(0.5 + h, 87.17) - speed(0.5 - h, 87.17)) / (2 * h), rel=1e-7)
-    assert float(slopes[1]) == pytest.approx(float(speed(0.5, 87.17 + h) - speed(0.5, 87.17 - h)) / (2 * h), rel=1e-6)
+    assert float(slopes[0]) == pytest.approx(
+        float(speed(0.5 + h, 87.17) - speed(0.5 - h, 87.17)) / (2 * h), rel=1e-7
+    )
+    assert float(slopes[1]) == pytest.approx(
+        float(speed(0.5, 87.17 + h) - speed(0.5, 87.17 - h)) / (2 * h), rel=1e-6
+    )
 
 
 def test_diffusion_constants_convert():

@@ -33,7 +33,10 @@ def test_the_peaking_time_counts_from_one_percent():
 
 def test_nothing_comes_before_the_charge_and_nothing_stays():
     assert float(jnp.abs(ColdElectronics().impulse(jnp.linspace(-10, 0, 50))).max()) == 0
-    assert abs(float(ColdElectronics().impulse(jnp.asarray([40.0]))[0] / ColdElectronics().impulse(TIME).max())) < 1e-9
+    assert (
+        abs(float(ColdElectronics().impulse(jnp.asarray([40.0]))[0] / ColdElectronics().impulse(TIME).max()))
+        < 1e-9
+    )
 
 
 def test_the_spectrum_is_the_fourier_transform_of_the_impulse():
@@ -81,7 +84,9 @@ def test_the_coupling_is_linear_and_causal():
 
 def test_the_digitiser_saturates_at_both_ends():
     digitiser = Digitiser(counts_per_mv=2.0, pedestal=400.0)
-    np.testing.assert_allclose(digitiser(jnp.asarray([-1e4, -10.0, 0.0, 10.0, 1e4])), [-400, -20, 0, 20, 3695])
+    np.testing.assert_allclose(
+        digitiser(jnp.asarray([-1e4, -10.0, 0.0, 10.0, 1e4])), [-400, -20, 0, 20, 3695]
+    )
 
 
 def test_a_sample_is_rounded_and_passes_gradients_straight_through():

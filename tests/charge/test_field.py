@@ -35,14 +35,18 @@ def on_faces(volumes: Volumes, axis: np.ndarray, side: int) -> np.ndarray:
 
 def test_the_uniform_field_points_along_the_drift_and_displaces_nothing(volumes):
     points, volume = jnp.asarray(inside(volumes)), jnp.zeros(30, int)
-    np.testing.assert_allclose(UniformField().local(points, volume, volumes), 0.5 * np.tile(volumes.drift, (30, 1)))
+    np.testing.assert_allclose(
+        UniformField().local(points, volume, volumes), 0.5 * np.tile(volumes.drift, (30, 1))
+    )
     assert float(jnp.abs(UniformField().displacement(points, volume, volumes)).max()) == 0
 
 
 def test_without_amplitude_the_field_is_uniform(volumes):
     points, volume = jnp.asarray(inside(volumes)), jnp.zeros(30, int)
     field = SpaceChargeField(amplitude=0.0)
-    np.testing.assert_allclose(field.local(points, volume, volumes), UniformField().local(points, volume, volumes))
+    np.testing.assert_allclose(
+        field.local(points, volume, volumes), UniformField().local(points, volume, volumes)
+    )
     np.testing.assert_allclose(field.displacement(points, volume, volumes), 0, atol=1e-15)
 
 
@@ -50,7 +54,9 @@ def test_the_field_has_no_curl(volumes):
     """Central differences of the field, against the size of its single derivatives."""
     h, steps = 1e-4, np.eye(3)
     for point in inside(volumes, 10):
-        jacobian = np.stack([np.asarray(at(volumes, point + h * e) - at(volumes, point - h * e))[0] for e in steps], 1) / (2 * h)
+        jacobian = np.stack(
+            [np.asarray(at(volumes, point + h * e) - at(volumes, point - h * e))[0] for e in steps], 1
+        ) / (2 * h)
         assert np.abs(jacobian - jacobian.T).max() < 1e-6 * np.abs(jacobian).max()
 
 
@@ -106,7 +112,9 @@ def test_gradients_to_strength_amplitude_and_place_are_finite_differences(volume
 
     def total(amplitude, points):
         field = SpaceChargeField(amplitude=amplitude)
-        return jnp.sum(field.local(points, volume, volumes) ** 2) + jnp.sum(field.displacement(points, volume, volumes))
+        return jnp.sum(field.local(points, volume, volumes) ** 2) + jnp.sum(
+            field.displacement(points, volume, volumes)
+        )
 
     h = 1e-6
     by_amplitude, by_place = jax.grad(total, argnums=(0, 1))(jnp.asarray(0.02), points)
@@ -114,4 +122,6 @@ def test_gradients_to_strength_amplitude_and_place_are_finite_differences(volume
     assert float(by_amplitude) == pytest.approx(float(steps[0] - steps[1]) / (2 * h), rel=1e-6)
     for axis in range(3):
         moved = [total(jnp.asarray(0.02), points.at[2, axis].add(s * 1e-4)) for s in (1, -1)]
-        assert float(by_place[2, axis]) == pytest.approx(float(moved[0] - moved[1]) / 2e-4, rel=1e-5, abs=1e-9)
+        assert float(by_place[2, axis]) == pytest.approx(
+            float(moved[0] - moved[1]) / 2e-4, rel=1e-5, abs=1e-9
+        )

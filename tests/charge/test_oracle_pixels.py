@@ -57,7 +57,7 @@ def reference(place: np.ndarray, distance: float, n: float, speed: float, pads, 
 def induce(detector, segments, layout):
     clouds = detector.electrons_at_anode(segments, layout.deposits)
     speed = detector.drift.speed(detector.field.nominal())
-    return clouds, detector.planes[0].induce(clouds, layout.planes["pixels"], speed)
+    return detector.planes[0].induce(clouds, layout.planes["pixels"], speed)
 
 
 @pytest.mark.parametrize("drift", [1.0, 5.0, 10.0, 19.0])
@@ -69,7 +69,7 @@ def test_cumulative_charge_is_the_closed_form_convolved_with_the_cloud(small_pix
     point = np.array([[drift - LENGTH / 2, up, -across]])
     segments = pad(segments_from_arrays(point, point, np.array([1.0]), dx=np.array([0.4])), bucket(1))
     layout = small_pixel.layout(segments)
-    clouds, blocks = jax.tree.map(np.asarray, induce(small_pixel, segments, layout))
+    blocks = jax.tree.map(np.asarray, induce(small_pixel, segments, layout))
     table = layout.planes["pixels"].pad
     freed = 0.8 / (1 + 0.0486 * 2.5 / (1.396 * 0.5)) * 1e6 / 23.6
     around = [(41 + i, 38 + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
@@ -79,9 +79,13 @@ def test_cumulative_charge_is_the_closed_form_convolved_with_the_cloud(small_pix
             if row[5]:
                 found[row[2], row[3]], rows[row[2], row[3]] = charge, row[4]
     times = TICK * (rows[around[0]] + np.arange(len(found[around[0]])))
-    # clouds are dealt as one point: charge of the tick k is what was induced until its time
     expected = reference(
-        np.array([across, up]), drift, freed, speed, [(np.array(p) - (N - 1) / 2) * PITCH for p in around], times
+        np.array([across, up]),
+        drift,
+        freed,
+        speed,
+        [(np.array(p) - (N - 1) / 2) * PITCH for p in around],
+        times,
     )
     seen = np.array([found[p] for p in around])
     norm = np.linalg.norm(expected, axis=1).max()

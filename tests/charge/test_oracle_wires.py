@@ -42,7 +42,9 @@ def electrons(de: float, length: float) -> float:
     return np.log(0.93 + xi) / xi * de * 1e6 / 23.6
 
 
-def reference(response: FieldResponse, start, end, n: float, plane: int, points: int) -> dict[int, np.ndarray]:
+def reference(
+    response: FieldResponse, start, end, n: float, plane: int, points: int
+) -> dict[int, np.ndarray]:
     """{wire: signal [mV] at every tick} of `n` electrons freed uniformly from start to end."""
     name, angle = list(ANGLES.items())[plane]
     v, n_ticks = speed(), int(LENGTH / speed() / TICK) + 200
@@ -97,7 +99,9 @@ def shaped(sigma: float) -> tuple[np.ndarray, np.ndarray]:
     x, density = x[::24], density[::24] / density[::24].sum()
     amplifier = np.asarray(ColdElectronics().impulse(jnp.asarray(np.arange(-16, 48, 0.0025))))
     fine = np.arange(-16, 48, 0.0025)
-    return times, sum(d * np.interp(times - shift, fine, amplifier) for shift, d in zip(x, density, strict=True))
+    return times, sum(
+        d * np.interp(times - shift, fine, amplifier) for shift, d in zip(x, density, strict=True)
+    )
 
 
 @cache
@@ -157,7 +161,9 @@ def deposits(kind: str) -> tuple[Segments, dict[tuple[str, int], dict[int, np.nd
     step, n = STEPS[kind], len(DRIFTS)
     de = 0.3 if kind == "point" else 2.1 * np.linalg.norm(step)
     length = 0.1 if kind == "point" else np.linalg.norm(step)
-    start = np.array([[drift - LENGTH / 2, 0.113 + 0.217 * k, -1.31 - 0.177 * k] for k, drift in enumerate(DRIFTS)])
+    start = np.array(
+        [[drift - LENGTH / 2, 0.113 + 0.217 * k, -1.31 - 0.177 * k] for k, drift in enumerate(DRIFTS)]
+    )
     segments = segments_from_arrays(
         start, start + step, np.full(n, de), dx=np.full(n, length), event=np.arange(n)
     )
@@ -181,7 +187,7 @@ def test_signals_are_those_of_the_quadrature_at_any_drift(kind):
 
 @pytest.mark.parametrize("kind, bound", [("point", 2e-4), ("across", 1e-3), ("steep", 3e-3)])
 def test_clouds_of_half_a_millimetre_cost_a_stated_accuracy(kind, bound):
-    """A cloud is a Gaussian without correlation of place and time: a steep track feels that (2.3e-3 measured)."""
+    """A cloud has no correlation of place and time: a steep track feels that (2.3e-3 measured)."""
     segments, expected = deposits(kind)
     found = fast(detector("0.5 mm"), segments)
     errors = {key: relative_l2(found[key], expected[key]) for key in expected}

@@ -69,7 +69,9 @@ def test_a_minimum_ionising_particle_keeps_about_70_percent(model):
 
 
 def test_birks_is_its_formula():
-    assert float(survival(Birks(), 2.1)[0]) == pytest.approx(0.8 / (1 + 0.0486 * 2.1 / (1.396 * 0.5)), rel=1e-12)
+    assert float(survival(Birks(), 2.1)[0]) == pytest.approx(
+        0.8 / (1 + 0.0486 * 2.1 / (1.396 * 0.5)), rel=1e-12
+    )
     assert float(survival(Birks(), 0.0)[0]) == pytest.approx(0.8)
 
 
@@ -97,7 +99,9 @@ def test_ellipsoid_along_the_field_has_beta_90_times_the_anisotropy():
     box = ModifiedBox(alpha=0.904, beta=0.204 * 1.25)
     dedx = jnp.geomspace(0.1, 50, 30)
     for cosine in (1.0, -1.0):
-        np.testing.assert_allclose(survival(EllipsoidModifiedBox(), dedx, 0.5, cosine), survival(box, dedx), rtol=1e-12)
+        np.testing.assert_allclose(
+            survival(EllipsoidModifiedBox(), dedx, 0.5, cosine), survival(box, dedx), rtol=1e-12
+        )
 
 
 def test_charge_and_light_come_from_one_budget():
@@ -105,9 +109,13 @@ def test_charge_and_light_come_from_one_budget():
     quanta, de = Quanta(), jnp.asarray([0.01, 1.0, 30.0])
     for fraction in (0.0, 0.3, 0.7, 1.0):
         r = jnp.full(3, fraction)
-        np.testing.assert_allclose(quanta.electrons(de, r) + quanta.photons(de, r), de * 1e6 / 19.5, rtol=1e-12)
+        np.testing.assert_allclose(
+            quanta.electrons(de, r) + quanta.photons(de, r), de * 1e6 / 19.5, rtol=1e-12
+        )
     all_escape = jnp.ones(3)
-    np.testing.assert_allclose(quanta.photons(de, all_escape) / quanta.electrons(de, all_escape), 0.21, atol=1e-3)
+    np.testing.assert_allclose(
+        quanta.photons(de, all_escape) / quanta.electrons(de, all_escape), 0.21, atol=1e-3
+    )
 
 
 def test_a_minimum_ionising_mev_is_29700_electrons_and_21600_photons():

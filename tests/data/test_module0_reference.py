@@ -53,7 +53,9 @@ def test_charge_after_threshold_is_that_of_the_reference_within_3_percent(data: 
         numbers = [number for number in chosen(rows) if number in expected]
         assert len(numbers) >= 5
         rows = rows[np.isin(rows["eventID"], numbers)]
-        start, end = (np.stack([rows[f"{axis}_{which}"] for axis in "xyz"], axis=1) for which in ("start", "end"))
+        start, end = (
+            np.stack([rows[f"{axis}_{which}"] for axis in "xyz"], axis=1) for which in ("start", "end")
+        )
         segments = segments_from_arrays(
             start, end, rows["dE"], dx=rows["dx"], track=rows["trackID"].astype(int), pdg=rows["pdgId"],
             event=np.searchsorted(numbers, rows["eventID"]),

@@ -24,7 +24,7 @@ def muon(data: Path) -> np.ndarray:
 
 
 def test_the_stopping_muon_deposits_the_energy_of_its_range(data: Path, muon):
-    """31.3 cm of path and 100.0 MeV with its delta electrons; the table says 102.0 MeV (Landau tail: 1.5 %)."""
+    """31.3 cm of path and 100.0 MeV with its delta electrons; the table says 102.0 MeV."""
     with h5py.File(data / "segments" / "geant4_lar_muon.h5") as file:
         steps = file["pstep/lar_vol"][0]
     track = steps[steps["pdg"] == 13]
