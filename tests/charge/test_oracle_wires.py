@@ -176,6 +176,7 @@ def deposits(kind: str) -> tuple[Segments, dict[tuple[str, int], dict[int, np.nd
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STEPS)
 def test_signals_are_those_of_the_quadrature_at_any_drift(kind):
     """Relative L2 over all wires and ticks of a plane below 2e-4 (clouds of 0.1 mm)."""
@@ -185,6 +186,7 @@ def test_signals_are_those_of_the_quadrature_at_any_drift(kind):
     assert max(errors.values()) < TOLERANCE, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, bound", [("point", 2e-4), ("across", 1e-3), ("steep", 3e-3)])
 def test_clouds_of_half_a_millimetre_cost_a_stated_accuracy(kind, bound):
     """A cloud has no correlation of place and time: a steep track feels that (2.3e-3 measured)."""

@@ -14,7 +14,7 @@ import pytest
 from dptoolkit.events import segments_from_arrays
 from dptoolkit.params import replace
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 ANODE, NEAR, LONG = 30.431, 2.0, 50.0
 
 
