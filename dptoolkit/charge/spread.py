@@ -14,8 +14,8 @@ from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 
 NARROWEST = 1e-6
-"""Variance floor in squared node spacings: keeps derivatives finite for clouds without extent; the
-weights move by less than 1e-6."""
+"""Added to the variance [squared node spacings]: keeps derivatives finite for clouds without extent; the
+weights move by less than 1e-5."""
 
 
 def hat_weights(
@@ -31,7 +31,7 @@ def hat_weights(
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _shares(n_nodes: int, position: Array, variance: Array) -> Array:
     offset = _offsets(n_nodes, position)
-    sigma = jnp.sqrt(jnp.maximum(variance, NARROWEST))[..., None]
+    sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
     return jnp.maximum(0.0, 1 - jnp.abs(offset[..., 1:-1])) + _second_difference(_tail(offset, sigma))
 
 
@@ -40,7 +40,7 @@ def _shares_jvp(n_nodes: int, primals: tuple[Array, Array], tangents: tuple[Arra
     position, variance = primals
     position_dot, variance_dot = tangents
     offset = _offsets(n_nodes, position)
-    sigma = jnp.sqrt(jnp.maximum(variance, NARROWEST))[..., None]
+    sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
     slope = _second_difference(0.5 * erfc(-offset / (sigma * 2**0.5)))
     density = jnp.exp(-0.5 * (offset / sigma) ** 2) / (sigma * (2 * jnp.pi) ** 0.5)
     # dF/d(sigma^2) = density / 2
