@@ -72,7 +72,7 @@ class PadResponse:
         return replace(self, nodes=nodes, factors=factors)
 
 
-def pad_weighting_potential(x, y, z, width, gap=None, n_images=20) -> np.ndarray:
+def pad_weighting_potential(x, y, z, width, gap=None, n_images=20) -> np.ndarray | np.floating:
     """Weighting potential of a square pad of side `width` [cm] around the origin of a grounded plane.
 
     `gap` [cm] puts a grounded cathode at that height: images of alternate sign at 2 k gap +- z up to
@@ -169,7 +169,7 @@ def _check(pitch: float, pad: float, gap: float | None, nodes_per_pitch: int, to
         raise ValueError(f"tolerance = {tolerance}: a relative error between 0 and 1")
 
 
-def _solid_angle(x, y, z, width) -> np.ndarray:
+def _solid_angle(x, y, z, width) -> np.ndarray | np.floating:
     """Solid angle [sr] of a square at height z: four corners, each atan(a b / (z sqrt(a2 + b2 + z2)))."""
 
     def corner(a, b):
