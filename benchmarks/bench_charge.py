@@ -1,4 +1,5 @@
-"""Speed and memory of the charge simulation: medians of five with a warm cache, each case in its own process.
+"""Speed and memory of the charge simulation: medians of five with a warm cache, each case in its own
+process; the two largest are run once.
 
     dptoolkit bench charge [--json]      python benchmarks/bench_charge.py CASE
 
@@ -109,14 +110,14 @@ def dune_many() -> dict[str, Any]:
     """10^5 segments of 3 mm on 300 straight tracks in dune-fd-hd, expectation, index tables included."""
     detector = load_detector("dune-fd-hd")
     segments = _tracks(detector, n_tracks=300, n_steps=334)
-    return _measure(lambda: detector(segments), len(segments), 3)
+    return _measure(lambda: detector(segments), len(segments), 3, repeats=1)
 
 
 def ndlar_spill() -> dict[str, Any]:
     """A spill of 60 tracks of one metre, 2 x 10^4 segments, in all of ndlar, sampled."""
     detector = load_detector("ndlar")
     segments = _tracks(detector, n_tracks=60, n_steps=334)
-    return _measure(lambda: detector(segments, key=jax.random.key(0)), len(segments), 1)
+    return _measure(lambda: detector(segments, key=jax.random.key(0)), len(segments), 1, repeats=1)
 
 
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -157,12 +158,14 @@ def _tracks(detector: LArTPC, n_tracks: int, n_steps: int) -> Segments:
     return segments_from_arrays(*points, np.full(len(points[0]), 0.63), track=track.T.ravel())
 
 
-def _measure(action: Callable[[], Any], n_deposits: int, n_planes: int) -> dict[str, Any]:
+def _measure(
+    action: Callable[[], Any], n_deposits: int, n_planes: int, repeats: int = REPEATS
+) -> dict[str, Any]:
     start = time.perf_counter()
     jax.block_until_ready(action())
     first = time.perf_counter() - start
     wall, cpu = [], []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         t, c = time.perf_counter(), time.process_time()
         jax.block_until_ready(action())
         wall.append(time.perf_counter() - t)
