@@ -1,5 +1,6 @@
-"""Speed and memory of the charge simulation: medians of five with a warm cache, each case in its own
-process; the two largest are run once.
+"""Speed and memory of the charge simulation: medians of five with a warm cache.
+
+Each case runs in its own process; the two largest run once.
 
     dptoolkit bench charge [--json]      python benchmarks/bench_charge.py CASE
 
