@@ -1,4 +1,4 @@
-"""Every test runs in double precision, with strict promotion of types and with checked shapes."""
+"""Every test runs in double precision with checked shapes, but not yet with strict promotion of types."""
 
 import os
 import tempfile
