@@ -2,8 +2,9 @@
 
 A step is a line, not a point: `DepositLayout` cuts long steps into pieces and merges consecutive
 short ones, on the host, once; recombination happens before, on the steps as given. A merged cloud
-keeps the charge, the mean and the second moments of its pieces, so the error is of third order in
-its length over the size of the cloud and the response.
+keeps the charge, the mean and the second moments in space and in time of its pieces, but not the
+covariance of the two: the error goes as the square of the length, up to 2.3e-3 (relative L2 of a wire
+signal) for a steep track at 0.5 mm and 9e-5 at 0.1 mm.
 """
 
 from functools import partial

@@ -1,8 +1,5 @@
 """Small files to read and to break."""
 
-import os
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,15 +8,6 @@ from dptoolkit.events import Hits, Segments, Waveforms, segments_from_arrays
 from dptoolkit.geometry import Volumes
 from dptoolkit.io import Batch, Run, Truth
 from tests.io.makers import LARNDSIM, PSTEP, STEPS
-
-DATA = Path(os.environ.get("DPTOOLKIT_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    if not DATA.is_dir():
-        pytest.skip(f"no reference data in {DATA} (set DPTOOLKIT_DATA)")
-    return DATA
 
 
 @pytest.fixture
