@@ -65,8 +65,8 @@ class LArTPC(Component):
     name: str = eqx.field(static=True, default="LArTPC")
     source: str = eqx.field(static=True, default="", repr=False)
     """YAML text from which it was built."""
-    step: float = eqx.field(static=True, default=0.05)
-    """Length of the clouds into which steps are cut and merged [cm]."""
+    step: float = eqx.field(static=True, default=0.04)
+    """Length of the lines into which steps are cut and merged [cm]."""
     dedx_length: float = eqx.field(static=True, default=0.0)
     """Length over which dE/dx is averaged before recombination [cm]; 0: steps as they are."""
 

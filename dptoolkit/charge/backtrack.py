@@ -93,6 +93,7 @@ def _by_segment(
     hit: np.ndarray, cloud: np.ndarray, weight: np.ndarray, layout: DepositLayout
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clouds dealt to the segments that they came from, in proportion to length."""
+    cloud = cloud % len(layout.volume)  # a line is two clouds
     length = layout.high - layout.low
     used = np.flatnonzero(length > 0)
     piece_cloud = layout.cloud[used]

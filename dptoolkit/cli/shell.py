@@ -11,9 +11,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -64,14 +65,9 @@ def guarded(action: Callable[[], Any], words: list[str], group: Commands) -> int
     command = next((word for word in words if word in group.commands), "")
     name = f"dptoolkit {command}".strip()
     try:
-        with_sigterm = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGTERM, _terminate) if with_sigterm else None
-        try:
+        with _signals_that_stop():
             code = int(action() or 0)
             sys.stdout.flush()
-        finally:
-            if with_sigterm:
-                signal.signal(signal.SIGTERM, before)
         if code == INTERRUPTED:
             say(f"{name}: interrupted")
         return code
@@ -166,5 +162,30 @@ def _silence_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _terminate(number: int, frame: Any) -> None:
-    raise Terminated
+@contextmanager
+def _signals_that_stop() -> Iterator[None]:
+    """SIGINT and SIGTERM unwind the command; only the main thread may decide that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in _STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_STOPS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+_LOSES_EXCEPTIONS = {"_xla_gc_callback", "__del__"}
+"""Where Python prints an exception and goes on: a callback of the garbage collector, a finaliser."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Unwind, or come back in a moment if the exception would be lost here."""
+    while frame is not None:
+        if frame.f_code.co_name in _LOSES_EXCEPTIONS:
+            threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
+            return
+        frame = frame.f_back
+    raise _STOPS[signal.Signals(number)]

@@ -73,7 +73,7 @@ def test_variances_grow_as_two_d_t(volumes):
     np.testing.assert_allclose(found.var_across[:5], 2 * D_T * time, atol=1e-15)
     np.testing.assert_allclose(found.var_up[:5], 2 * D_T * time, atol=1e-15)
     np.testing.assert_allclose(found.cov_across_up[:5], 0, atol=1e-15)
-    np.testing.assert_allclose(found.n[:5], 4e4 * np.exp(-time / TAU))
+    np.testing.assert_allclose(2 * found.n[:5], 4e4 * np.exp(-time / TAU))
 
 
 def test_a_line_has_the_moments_of_a_line(volumes):
@@ -109,7 +109,7 @@ def test_merging_keeps_charge_and_moments(volumes, step):
     end = np.where(point[:, None], path[:-1], path[1:])
     segments = segments_from_arrays(path[:-1], end, rng.exponential(0.02, 399))
     found, exact = clouds(segments, volumes, step), clouds(segments, volumes, 0.0005)
-    assert (found.n > 0).sum() <= 4.2 / step + 3
+    assert (found.n > 0).sum() <= 2 * (4.2 / step + 3)
     np.testing.assert_allclose(moments(found), moments(exact), rtol=1e-6, atol=1e-9)
 
 
@@ -123,7 +123,7 @@ def test_merging_never_joins_events_tracks_or_distant_steps(volumes):
         track=np.array([0, 0, 1, 1]),
     )
     found = clouds(segments, volumes, step=1.0)
-    assert (found.n > 0).sum() == 4
+    assert (found.n > 0).sum() == 2 * 4
 
 
 def test_order_and_padding_change_nothing(volumes):

@@ -150,7 +150,8 @@ def relative_l2(found: dict[int, np.ndarray], expected: dict[int, np.ndarray]) -
 
 STEPS = {
     "point": np.array([0.0, 0.0, 0.0]),
-    "across": np.array([0.02, 0.21, 0.4]),
+    "flat": np.array([0.02, 0.21, 0.4]),
+    "inclined": np.array([0.25, 0.1, 0.4]),
     "steep": np.array([0.7, 0.2, -0.3]),
 }
 
@@ -179,18 +180,8 @@ def deposits(kind: str) -> tuple[Segments, dict[tuple[str, int], dict[int, np.nd
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", STEPS)
 def test_signals_are_those_of_the_quadrature_at_any_drift(kind):
-    """Relative L2 over all wires and ticks of a plane below 2e-4 (clouds of 0.1 mm)."""
+    """Relative L2 over all wires and ticks of a plane below 2e-4, at the length to which steps are merged."""
     segments, expected = deposits(kind)
-    found = fast(detector("0.1 mm"), segments)
+    found = fast(detector("0.4 mm"), segments)
     errors = {key: relative_l2(found[key], expected[key]) for key in expected}
     assert max(errors.values()) < TOLERANCE, errors
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind, bound", [("point", 2e-4), ("across", 1e-3), ("steep", 3e-3)])
-def test_clouds_of_half_a_millimetre_cost_a_stated_accuracy(kind, bound):
-    """A cloud has no correlation of place and time: a steep track feels that (2.3e-3 measured)."""
-    segments, expected = deposits(kind)
-    found = fast(detector("0.5 mm"), segments)
-    errors = {key: relative_l2(found[key], expected[key]) for key in expected}
-    assert max(errors.values()) < bound, errors
