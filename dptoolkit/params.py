@@ -34,6 +34,10 @@ class ParamSpec:
     bounds: tuple[float, float]
     symbol: str = ""
     reference: str = ""
+    typical: tuple[float, float] | None = None
+    """The values met in practice. Calibrations free the parameters that have them; toys draw truths there."""
+    scale: str = "linear"
+    """In what an observable is nearly linear: the value, its "inverse" or its "log"; fits move in it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class ParamInfo:
     bounds: tuple[float, float]
     symbol: str
     reference: str
+    typical: tuple[float, float] | None
+    scale: str
+
+
+SCALES = ("linear", "inverse", "log")
 
 
 def param(
@@ -55,9 +64,13 @@ def param(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     symbol: str = "",
     reference: str = "",
+    typical: tuple[float, float] | None = None,
+    scale: str = "linear",
 ) -> Any:
-    """Field of a `Component` that holds a physical parameter in `unit`."""
-    spec = ParamSpec(unit, bounds, symbol, reference)
+    """Field of a `Component` that holds a physical parameter in `unit`; see `ParamSpec`."""
+    if scale not in SCALES or (scale != "linear" and not bounds[0] > 0):
+        raise ValueError(f"scale = {scale!r}: expected one of {SCALES}, with positive bounds unless linear")
+    spec = ParamSpec(unit, bounds, symbol, reference, typical, scale)
     kwargs = {} if default is dataclasses.MISSING else {"default": default}
     return eqx.field(converter=lambda value: _as_array(value, unit), metadata={"param": spec}, **kwargs)
 
@@ -75,8 +88,7 @@ class Component(eqx.Module):
 def infos(model: Any) -> dict[str, ParamInfo]:
     """Every parameter of `model`, nested ones too, by path."""
     return {
-        path: ParamInfo(path, value, spec.unit, spec.bounds, spec.symbol, spec.reference)
-        for path, value, spec in _walk(model, "")
+        path: ParamInfo(path, value, **dataclasses.asdict(spec)) for path, value, spec in _walk(model, "")
     }
 
 

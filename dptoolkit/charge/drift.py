@@ -30,7 +30,15 @@ class MobilityDrift(AbstractDrift):
     """v = mu(E, T) E with the mobility fit of Li et al., NIM A 816 (2016) 160."""
 
     temperature: Array = param(87.17, "K", bounds=(84.0, 94.0), symbol="T", reference="larnd-sim module0")
-    lifetime: Array = param(2200.0, "us", bounds=(50.0, 1e6), symbol="tau_e", reference=_LIFETIME_SOURCE)
+    lifetime: Array = param(
+        2200.0,
+        "us",
+        bounds=(50.0, 1e6),
+        symbol="tau_e",
+        reference=_LIFETIME_SOURCE,
+        typical=(500.0, 5000.0),
+        scale="inverse",
+    )
 
     def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         return mobility(efield, self.temperature) * efield * 1e-3
@@ -40,9 +48,22 @@ class ConstantDrift(AbstractDrift):
     """A free drift velocity, the same everywhere."""
 
     velocity: Array = param(
-        0.15965, "cm/us", bounds=(0.05, 0.3), symbol="v_d", reference="0.5 kV/cm, 87.17 K"
+        0.15965,
+        "cm/us",
+        bounds=(0.05, 0.3),
+        symbol="v_d",
+        reference="0.5 kV/cm, 87.17 K",
+        typical=(0.15, 0.168),
     )
-    lifetime: Array = param(2200.0, "us", bounds=(50.0, 1e6), symbol="tau_e", reference=_LIFETIME_SOURCE)
+    lifetime: Array = param(
+        2200.0,
+        "us",
+        bounds=(50.0, 1e6),
+        symbol="tau_e",
+        reference=_LIFETIME_SOURCE,
+        typical=(500.0, 5000.0),
+        scale="inverse",
+    )
 
     def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.broadcast_to(self.velocity, jnp.shape(efield))
@@ -52,10 +73,20 @@ class Diffusion(Component):
     """sigma^2 = 2 D t, along and across the drift."""
 
     longitudinal: Array = param(
-        4.0e-6, "cm2/us", bounds=(1e-7, 3e-5), symbol="D_L", reference="larnd-sim; 7.2e-6 in JAXTPC"
+        4.0e-6,
+        "cm2/us",
+        bounds=(1e-7, 3e-5),
+        symbol="D_L",
+        reference="larnd-sim; 7.2e-6 in JAXTPC",
+        typical=(2.5e-6, 9e-6),
     )
     transverse: Array = param(
-        8.8e-6, "cm2/us", bounds=(1e-7, 5e-5), symbol="D_T", reference="larnd-sim; 12.0e-6 in JAXTPC"
+        8.8e-6,
+        "cm2/us",
+        bounds=(1e-7, 5e-5),
+        symbol="D_T",
+        reference="larnd-sim; 12.0e-6 in JAXTPC",
+        typical=(4e-6, 1.4e-5),
     )
 
 

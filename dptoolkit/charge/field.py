@@ -34,7 +34,9 @@ class AbstractField(Component):
 class UniformField(AbstractField):
     """The same field everywhere, from cathode to anode."""
 
-    strength: Array = param(0.5, "kV/cm", bounds=(0.05, 2.0), symbol="E", reference="nominal")
+    strength: Array = param(
+        0.5, "kV/cm", bounds=(0.05, 2.0), symbol="E", reference="nominal", typical=(0.45, 0.55)
+    )
 
     def nominal(self) -> Float[Array, ""]:
         return self.strength
@@ -57,7 +59,9 @@ class SpaceChargeField(AbstractField):
     Electrons from w drift along the nominal field and integrate delta E / E: closed form.
     """
 
-    strength: Array = param(0.5, "kV/cm", bounds=(0.05, 2.0), symbol="E", reference="nominal")
+    strength: Array = param(
+        0.5, "kV/cm", bounds=(0.05, 2.0), symbol="E", reference="nominal", typical=(0.45, 0.55)
+    )
     amplitude: Array = param(0.02, "1", bounds=(-0.2, 0.2), symbol="a", reference="relative, per cent of E")
 
     def nominal(self) -> Float[Array, ""]:

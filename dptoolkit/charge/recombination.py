@@ -25,13 +25,16 @@ class AbstractRecombination(Component):
 class Birks(AbstractRecombination):
     """R = A / (1 + k dE/dx / (rho E)), NIM A 523 (2004) 275."""
 
-    a: Array = param(0.800, "1", bounds=(0.5, 1.0), symbol="A", reference="NIM A 523 (2004) 275")
+    a: Array = param(
+        0.800, "1", bounds=(0.5, 1.0), symbol="A", reference="NIM A 523 (2004) 275", typical=(0.78, 0.88)
+    )
     k: Array = param(
         0.0486,
         "(kV/cm)(g/cm2)/MeV",
         bounds=(0.01, 0.2),
         symbol="k",
         reference="NIM A 523 (2004) 275",
+        typical=(0.04, 0.07),
     )
     density: Array = param(1.396, "g/cm3", bounds=(1.3, 1.45), symbol="rho", reference="PDG, 87 K")
 
@@ -42,9 +45,16 @@ class Birks(AbstractRecombination):
 class ModifiedBox(AbstractRecombination):
     """R = ln(alpha + xi) / xi, xi = beta dE/dx / (rho E), JINST 8 (2013) P08005."""
 
-    alpha: Array = param(0.93, "1", bounds=(0.7, 0.999), symbol="alpha", reference="JINST 8 P08005")
+    alpha: Array = param(
+        0.93, "1", bounds=(0.7, 0.999), symbol="alpha", reference="JINST 8 P08005", typical=(0.9, 0.96)
+    )
     beta: Array = param(
-        0.212, "(kV/cm)(g/cm2)/MeV", bounds=(0.1, 0.4), symbol="beta", reference="JINST 8 P08005"
+        0.212,
+        "(kV/cm)(g/cm2)/MeV",
+        bounds=(0.1, 0.4),
+        symbol="beta",
+        reference="JINST 8 P08005",
+        typical=(0.18, 0.25),
     )
     density: Array = param(1.396, "g/cm3", bounds=(1.3, 1.45), symbol="rho", reference="PDG, 87 K")
 
@@ -58,11 +68,20 @@ class EllipsoidModifiedBox(AbstractRecombination):
     beta = beta_90 / sqrt(sin^2 phi + cos^2 phi / R^2).
     """
 
-    alpha: Array = param(0.904, "1", bounds=(0.7, 0.999), symbol="alpha", reference="arXiv:2407.12969")
-    beta_90: Array = param(
-        0.204, "(kV/cm)(g/cm2)/MeV", bounds=(0.1, 0.4), symbol="beta_90", reference="arXiv:2407.12969"
+    alpha: Array = param(
+        0.904, "1", bounds=(0.7, 0.999), symbol="alpha", reference="arXiv:2407.12969", typical=(0.87, 0.94)
     )
-    anisotropy: Array = param(1.25, "1", bounds=(0.8, 2.0), symbol="R", reference="arXiv:2407.12969")
+    beta_90: Array = param(
+        0.204,
+        "(kV/cm)(g/cm2)/MeV",
+        bounds=(0.1, 0.4),
+        symbol="beta_90",
+        reference="arXiv:2407.12969",
+        typical=(0.17, 0.24),
+    )
+    anisotropy: Array = param(
+        1.25, "1", bounds=(0.8, 2.0), symbol="R", reference="arXiv:2407.12969", typical=(1.1, 1.4)
+    )
     density: Array = param(1.396, "g/cm3", bounds=(1.3, 1.45), symbol="rho", reference="PDG, 87 K")
 
     def __call__(self, dedx: PerSegment, efield: PerSegment, cosine: PerSegment) -> PerSegment:

@@ -1,7 +1,33 @@
 """Fits: everything is stated against `Problem`, whatever the detector and whatever is free."""
 
-from dptoolkit.inference.fit import FitResult, fit
-from dptoolkit.inference.losses import GaussianChi2
-from dptoolkit.inference.problem import Experiment, Problem, SegmentSource
+from dptoolkit.inference.fit import FitResult, Snapshot, fit, steps
+from dptoolkit.inference.losses import (
+    CensoredHits,
+    GaussianChi2,
+    PoissonLikelihood,
+    SquaredDifference,
+)
+from dptoolkit.inference.optimise import METHODS, FirstOrder, GaussNewton
+from dptoolkit.inference.problem import Experiment, Problem
+from dptoolkit.inference.uncertainty import Uncertainty, from_hessian, uncertainty
+from dptoolkit.sources.recorded import SegmentSource
 
-__all__ = ["Experiment", "FitResult", "GaussianChi2", "Problem", "SegmentSource", "fit"]
+__all__ = [
+    "METHODS",
+    "CensoredHits",
+    "Experiment",
+    "FirstOrder",
+    "FitResult",
+    "GaussNewton",
+    "GaussianChi2",
+    "PoissonLikelihood",
+    "Problem",
+    "SegmentSource",
+    "Snapshot",
+    "SquaredDifference",
+    "Uncertainty",
+    "fit",
+    "from_hessian",
+    "steps",
+    "uncertainty",
+]

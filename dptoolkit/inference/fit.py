@@ -1,123 +1,231 @@
-"""Gauss-Newton with the damping of Levenberg and Marquardt.
+"""Fits: `fit(problem)` runs a method step by step, and says why it stopped.
 
-Few parameters and many residuals: the normal matrix costs one forward-mode column a parameter, and a
-second-order step replaces thousands of first-order ones. Its inverse is the covariance.
+Progress, live views, Ctrl-C, checkpoints and exact resume are here, once for all methods; the methods
+themselves (`optimise`) only know one step. `steps` is the same as an iterator.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from dptoolkit.inference.losses import AbstractLoss
+from dptoolkit.inference.optimise import AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
+from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
 
 
-@dataclass
-class Step:
-    """A point on the way: physical values by path and the loss there."""
+INTERRUPTED = "interrupted"
 
-    values: dict[str, float]
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A point on the way of a fit; nothing in it changes afterwards."""
+
+    step: int
+    values: dict[str, Any]
+    """Physical values by path."""
+    z: np.ndarray
     loss: float
+    expected_decrease: float
+    """How much the method expects the loss to fall still; nan if it does not know."""
+    seconds: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class FitResult:
     """Estimates with errors in physical units, and how the fit got there."""
 
-    estimate: dict[str, float]
-    error: dict[str, float]
-    correlation: np.ndarray
-    loss: float
-    history: list[Step] = field(default_factory=list)
+    uncertainty: Uncertainty | None
+    """None where the loss has no residuals, so no Fisher information."""
+    history: list[Snapshot] = field(default_factory=list)
     converged: bool = False
     stopped: str = ""
 
     @property
+    def estimate(self) -> dict[str, Any]:
+        """Values by path."""
+        return self.history[-1].values
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """Standard errors by path; infinite for what the data do not determine."""
+        return {} if self.uncertainty is None else self.uncertainty.error
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Of the coordinates, by `names` of the problem."""
+        return np.eye(len(self.history[-1].z)) if self.uncertainty is None else self.uncertainty.correlation
+
+    @property
+    def loss(self) -> float:
+        return self.history[-1].loss
+
+    @property
     def steps(self) -> int:
         """Accepted steps."""
-        return max(len(self.history) - 1, 0)
+        return len(self.history) - 1
 
 
 def fit(
     problem: Problem,
     *,
-    method: str = "gauss-newton",
-    max_steps: int = 30,
-    tolerance: float = 1e-4,
-    callback: Callable[[Step], Any] | None = None,
+    method: str | AbstractMethod = "gauss-newton",
+    start: Mapping[str, Any] | np.ndarray | None = None,
+    max_steps: int | None = None,
+    callback: Callable[[Snapshot], Any] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> FitResult:
-    """Minimise the loss from the experiment's own values.
+    """Minimise the loss from `start` (values by path, coordinates, or the experiment as it is).
 
-    Converged when the expected decrease of the loss is below `tolerance` (a fraction of the change
-    of one half that one standard deviation makes). Ctrl-C returns what there is.
+    `callback` sees every step and may raise `StopIteration` to end the fit. Ctrl-C returns what there is.
+    With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped.
     """
-    if method != "gauss-newton":
-        raise ValueError(f"method {method!r} is unknown; expected 'gauss-newton'")
-    z, damping = problem.start, 1e-3
-    residuals, columns = problem.residuals_and_columns(z)
-    history = [_step(problem, z, residuals)]
-    stopped, converged = f"no convergence in {max_steps} steps", False
+    method = method_of(method)
+    limit = method.max_steps if max_steps is None else max_steps
+    history: list[Snapshot] = []
+    state: State | None = None
+    stopped = f"no convergence in {limit} steps"
     try:
-        for _ in range(max_steps):
-            normal, gradient = _normal(residuals, columns)
-            expected = 0.5 * gradient @ np.linalg.lstsq(normal, gradient, rcond=1e-12)[0]
-            if expected < tolerance:
-                converged, stopped = True, f"expected decrease of the loss {expected:.1e} < {tolerance:g}"
-                break
-            z, damping, improved = _descend(problem, z, (normal, gradient), damping, history[-1].loss)
-            if not improved:
-                stopped = "no direction lowers the loss"
-                break
-            residuals, columns = problem.residuals_and_columns(z)
-            history.append(_step(problem, z, residuals))
-            if callback is not None:
-                callback(history[-1])
+        points = steps(problem, method, start=start, max_steps=limit, checkpoint=checkpoint, past=history)
+        told = None
+        for snapshot, reached in points:
+            state = reached
+            if callback is not None and snapshot is not told:
+                callback(snapshot)
+            told = snapshot
     except KeyboardInterrupt:
-        stopped = "interrupted"
-    normal, _ = _normal(residuals, columns)
-    return _result(problem, z, normal, history, (converged, stopped))
+        stopped = INTERRUPTED
+        if not history:
+            raise
+    except StopIteration:
+        stopped = "stopped by the caller"
+    converged = state is not None and state.converged
+    if state is not None and state.stopped:
+        stopped = state.stopped
+    z = jnp.asarray(history[-1].z, problem.start.dtype)
+    return FitResult(uncertainty(problem, z), history, converged, stopped)
 
 
-def _normal(residuals: Any, columns: Any) -> tuple[np.ndarray, np.ndarray]:
-    jacobian, r = np.asarray(columns, float), np.asarray(residuals, float)
-    return jacobian @ jacobian.T, jacobian @ r
-
-
-def _descend(
-    problem: Problem, z: Any, system: tuple[np.ndarray, np.ndarray], damping: float, loss: float
-) -> tuple[Any, float, bool]:
-    """Shorten the step until the loss falls: (coordinates, damping for the next step, success)."""
-    normal, gradient = system
-    for _ in range(12):
-        damped = normal + damping * np.diag(np.maximum(np.diag(normal), 1e-12))
-        trial = z - jnp.asarray(np.linalg.solve(damped, gradient), z.dtype)
-        value = float(problem.value(trial))
-        if np.isfinite(value) and value < loss:
-            return trial, max(damping / 10, 1e-9), True
-        damping *= 10
-    return z, damping, False
-
-
-def _step(problem: Problem, z: Any, residuals: Any) -> Step:
-    values = {path: float(value) for path, value in problem.values(z).items()}
-    return Step(values, float(0.5 * np.sum(np.asarray(residuals, float) ** 2)))
-
-
-def _result(
-    problem: Problem, z: Any, normal: np.ndarray, history: list[Step], end: tuple[bool, str]
+def graduated(
+    problem: Problem, losses: Sequence[AbstractLoss], *, start: Any = None, **options: Any
 ) -> FitResult:
-    covariance = np.linalg.pinv(normal, hermitian=True)
-    sigma = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    scale = np.where(sigma > 0, sigma, 1.0)
-    errors = np.abs(np.asarray(problem.slopes(z), float)) * sigma
-    return FitResult(
-        estimate=dict(history[-1].values),
-        error=dict(zip(problem.paths, errors.tolist(), strict=True)),
-        correlation=covariance / np.outer(scale, scale),
-        loss=history[-1].loss,
-        history=history,
-        converged=end[0],
-        stopped=end[1],
-    )
+    """Fits from the coarsest to the finest of `losses`, then with the problem's own; `options` as for `fit`.
+
+    Each starts where the one before ended. The history is that of all of them.
+    """
+    past: list[Snapshot] = []
+    for loss in losses:
+        result = fit(problem.with_loss(loss), start=start, **options)
+        past += result.history[:-1]
+        start = result.history[-1].z
+        if result.stopped == INTERRUPTED:
+            return replace(result, history=past + result.history[-1:])
+    result = fit(problem, start=start, **options)
+    return replace(result, history=past + result.history)
+
+
+def steps(
+    problem: Problem,
+    method: AbstractMethod,
+    *,
+    start: Mapping[str, Any] | np.ndarray | None = None,
+    max_steps: int = 100,
+    checkpoint: str | Path | None = None,
+    past: list[Snapshot] | None = None,
+) -> Iterator[tuple[Snapshot, State]]:
+    """Every point of a fit with the state of its method; all points so far are left in `past`.
+
+    The last state comes with the last point once more: it says why the method stopped.
+    """
+    past = [] if past is None else past
+    began = time.monotonic()
+    state = _resume(problem, method, checkpoint, past)
+    if state is None:
+        state = method.begin(problem, coordinates_of(problem, start))
+        past.append(_snapshot(problem, state, 0, 0.0))
+    before = past[-1].seconds
+    yield past[-1], state
+    while not state.stopped and len(past) <= max_steps:
+        following = method.step(problem, state)
+        moved = not np.array_equal(following.z, state.z)
+        state = following
+        if moved:
+            past.append(_snapshot(problem, state, len(past), before + time.monotonic() - began))
+        _save(checkpoint, method, state, past)
+        yield past[-1], state
+
+
+def coordinates_of(problem: Problem, start: Mapping[str, Any] | np.ndarray | None) -> Any:
+    """Coordinates of a start: values by path (others as they are), coordinates, or None."""
+    if start is None:
+        return problem.start
+    if isinstance(start, Mapping):
+        values = dict(problem.values(problem.start))
+        full = {path if path in values else f"detector.{path}": value for path, value in start.items()}
+        unknown = sorted(set(full) - set(values))
+        if unknown:
+            raise ValueError(f"start: {unknown[0]!r} is not free; free are {', '.join(values)}")
+        return problem.coordinates.of({**values, **full})
+    z = jnp.asarray(start, problem.start.dtype)
+    if z.shape != problem.start.shape:
+        raise ValueError(f"start: expected {problem.start.shape} coordinates, got {z.shape}")
+    return z
+
+
+def _snapshot(problem: Problem, state: State, step: int, seconds: float) -> Snapshot:
+    values = {path: _plain(value) for path, value in problem.values(state.z).items()}
+    z = np.asarray(state.z)
+    return Snapshot(step, values, z, float(state.loss), float(state.expected_decrease), seconds)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else np.asarray(value)
+
+
+def _save(path: str | Path | None, method: AbstractMethod, state: State, past: list[Snapshot]) -> None:
+    if path is None:
+        return
+    path = Path(path)
+    header = {"method": repr(method), "history": [_listed(snapshot) for snapshot in past]}
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, header=np.array(json.dumps(header)), **method.saved(state))
+    partial.replace(path)
+
+
+def _resume(
+    problem: Problem, method: AbstractMethod, path: str | Path | None, past: list[Snapshot]
+) -> State | None:
+    """The state a checkpoint holds, its history in `past`; None where there is none."""
+    if path is None or not Path(path).exists():
+        return None
+    with np.load(path) as stored:
+        header = json.loads(str(stored["header"]))
+        if header["method"] != repr(method):
+            raise ValueError(
+                f"{path}: checkpoint of the method {header['method']}; "
+                f"expected {method!r}; remove it to start anew"
+            )
+        first = header["history"][0]["values"]
+        if set(first) != set(problem.paths):
+            raise ValueError(
+                f"{path}: checkpoint of a fit of {sorted(first)}; expected {list(problem.paths)}"
+            )
+        past.extend(_unlisted(snapshot) for snapshot in header["history"])
+        return method.restored(problem, {name: stored[name] for name in stored.files if name != "header"})
+
+
+def _listed(snapshot: Snapshot) -> dict[str, Any]:
+    values = {path: np.asarray(value).tolist() for path, value in snapshot.values.items()}
+    return {**asdict(snapshot), "values": values, "z": snapshot.z.tolist()}
+
+
+def _unlisted(stored: dict[str, Any]) -> Snapshot:
+    values = {path: _plain(np.asarray(value)) for path, value in stored["values"].items()}
+    return replace(Snapshot(**stored), values=values, z=np.asarray(stored["z"]))

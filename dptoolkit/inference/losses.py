@@ -1,33 +1,225 @@
-"""Losses: how badly a prediction disagrees with what was observed, `(predicted, observed) -> scalar`."""
+"""Losses: how badly a prediction disagrees with what was observed, `(predicted, observed) -> scalar`.
+
+Both have the same rows (`alignment`). A loss with `residuals` r can be fitted by Gauss-Newton: its gradient
+is J^T r and its curvature (the Fisher information, if it is a likelihood) J^T J, with J = dr / d parameters.
+"""
+
+from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
-from dptoolkit.detector import Readout
-from dptoolkit.events import Waveforms
+from dptoolkit.events import Hits, Waveforms
+from dptoolkit.inference.alignment import Observables
+
+Residuals = Float[Array, " r"]
 
 
-class GaussianChi2(eqx.Module):
+class AbstractLoss(eqx.Module):
+    """A number that is least where prediction and observation agree."""
+
+    @abstractmethod
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]: ...
+
+
+class AbstractResidualLoss(AbstractLoss):
+    """A loss that is stated by residuals, of variance 1 at the truth if the loss is a likelihood."""
+
+    @abstractmethod
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals: ...
+
+
+class GaussianChi2(AbstractResidualLoss):
     """Half the sum of squared differences over a constant, uncorrelated noise: -ln L of a Gaussian."""
 
     noise: float = eqx.field(static=True)
     """Standard deviation of a sample, in the unit of the read-out."""
 
     def __check_init__(self) -> None:
-        if not self.noise > 0:
-            raise ValueError(f"GaussianChi2: noise = {self.noise}: expected a positive standard deviation")
+        _positive(self, "noise")
 
-    def residuals(self, predicted: Readout, observed: Readout) -> Float[Array, " r"]:
-        """Normalised differences of all samples that exist in both."""
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
+        return jnp.concatenate(
+            [
+                jnp.where(mask, mine - theirs, 0.0).ravel() / self.noise
+                for mine, theirs, mask in _samples(predicted, observed)
+            ]
+        )
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
+
+
+class SquaredDifference(AbstractLoss):
+    """Mean squared difference of all samples: for comparison; it knows neither noise nor distance."""
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        parts = list(_samples(predicted, observed))
+        square = sum(jnp.sum(jnp.where(mask, (mine - theirs) ** 2, 0.0)) for mine, theirs, mask in parts)
+        return square / sum(jnp.sum(mask) for _, _, mask in parts)
+
+
+class PoissonLikelihood(AbstractResidualLoss):
+    """sum mu - n + n ln(n / mu), the Poisson -ln L above that of a perfect prediction.
+
+    Gauss-Newton takes (mu - n) / sqrt(mu) with the root held: the gradient is exact, J^T J the Fisher
+    information.
+    """
+
+    least: float = eqx.field(static=True, default=1e-3)
+    """Expectations below are raised to this: a stray count costs ln(n / least) and not infinity."""
+
+    def __check_init__(self) -> None:
+        _positive(self, "least")
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        total = jnp.zeros(())
+        for mu, n, mask in _samples(predicted, observed):
+            mu = self._raised(mu)
+            log = jnp.where(n > 0, n * jnp.log(jnp.where(n > 0, n, 1.0) / mu), 0.0)
+            total = total + jnp.sum(jnp.where(mask, mu - n + log, 0.0))
+        return total
+
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
         parts = []
-        for name, waveforms in predicted.items():
-            other = observed[name]
-            if not isinstance(waveforms, Waveforms) or not isinstance(other, Waveforms):
-                raise ValueError(f"GaussianChi2 compares waveforms; {name} is a {type(waveforms).__name__}")
-            difference = jnp.where(waveforms.mask(), waveforms.samples - other.samples, 0.0)
-            parts.append(difference.ravel() / self.noise)
+        for mu, n, mask in _samples(predicted, observed):
+            mu = self._raised(mu)
+            parts.append(jnp.where(mask, (mu - n) / jnp.sqrt(jax.lax.stop_gradient(mu)), 0.0).ravel())
         return jnp.concatenate(parts)
 
-    def __call__(self, predicted: Readout, observed: Readout) -> Float[Array, ""]:
+    def _raised(self, mu: Array) -> Array:
+        return self.least * jax.nn.softplus(mu / self.least)
+
+
+class MultiScale(AbstractResidualLoss):
+    """Squared differences after averaging over `time` and `channels`: feels signals that do not overlap.
+
+    Samples are shared linearly among nodes so far apart. A blurred wire plane still says how far, and to
+    which side, a prediction lies: fits go from the coarse to the fine (`graduated`). Induction signals
+    integrate to zero and fade; there the collection plane leads.
+    """
+
+    time: float = eqx.field(static=True)
+    """Distance of the nodes [us]; rounded to a power of two of ticks."""
+    channels: int = eqx.field(static=True, default=1)
+    """Distance of the nodes across the wires; a power of two."""
+    noise: float = eqx.field(static=True, default=1.0)
+    """Standard deviation of a sample, in the unit of the read-out."""
+
+    def __check_init__(self) -> None:
+        _positive(self, "time", "channels", "noise")
+        if self.channels & (self.channels - 1):
+            raise ValueError(f"MultiScale: channels = {self.channels}: expected a power of two")
+
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
+        parts = []
+        for name, waveforms in predicted.items():
+            _need(waveforms, Waveforms, name, "samples")
+            difference = jnp.where(waveforms.mask(), waveforms.samples - observed[name].samples, 0.0)
+            parts.append(self._averaged(waveforms, difference))
+        return jnp.concatenate(parts)
+
+    def _averaged(self, waveforms: Waveforms, difference: Float[Array, "b w t"]) -> Residuals:
+        """Sums of a block at the nodes around it, joined with those of its neighbours, over their noise."""
+        ticks = max(1, round(2 ** np.round(np.log2(self.time / waveforms.tick_period))))
+        n_wires, n_ticks = difference.shape[1:]
+        in_time, first_time = _tents(waveforms.tick, n_ticks, ticks)
+        in_channel, first_channel = _tents(waveforms.channel, n_wires, self.channels)
+        sums = jnp.einsum("bwt,bwc,btn->bcn", difference, in_channel, in_time)
+        c, n = sums.shape[1:]
+        rows = (waveforms.event, waveforms.group)
+        keys = jnp.stack(
+            [
+                *(jnp.broadcast_to(row[:, None, None], sums.shape) for row in rows),
+                jnp.broadcast_to((first_channel[:, None] + jnp.arange(c))[:, :, None], sums.shape),
+                jnp.broadcast_to((first_time[:, None] + jnp.arange(n))[:, None, :], sums.shape),
+            ],
+            axis=-1,
+        )
+        keys = jnp.where(waveforms.valid[:, None, None, None], keys, -1).reshape(-1, 4)
+        _, node = jnp.unique(keys, axis=0, return_inverse=True, size=len(keys), fill_value=-1)
+        joined = jax.ops.segment_sum(sums.ravel(), node.ravel(), len(keys))
+        # a tent of spacing s has sum of squares (2 s2 + 1) / (3 s)
+        squares = [(2 * s**2 + 1) / (3 * s) for s in (ticks, self.channels)]
+        return joined / (self.noise * np.sqrt(squares[0] * squares[1]))
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
         return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
+
+
+class CensoredHits(AbstractResidualLoss):
+    """Squared differences of hits without noise, charge and time; sub-threshold pads included.
+
+    A hit of both is compared in charge and time. Where only one of the two has it, the charge that stayed
+    below the threshold is compared with that of the hit: it is continuous when a hit comes or goes.
+    """
+
+    charge_noise: float = eqx.field(static=True, default=1000.0)
+    """[electrons]"""
+    time_noise: float = eqx.field(static=True, default=0.1)
+    """[us]"""
+    threshold: float = eqx.field(static=True, default=5000.0)
+    """[electrons]"""
+
+    def __check_init__(self) -> None:
+        _positive(self, "charge_noise", "time_noise", "threshold")
+
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
+        parts = []
+        for mine, theirs in _hits(predicted, observed):
+            in_model, in_data = mine.probability > 0.5, theirs.probability > 0.5
+            both = in_model & in_data & mine.valid[:, None]
+            taken = jnp.cumsum(mine.charge, axis=1) - mine.charge
+            left = mine.total[:, None] - taken
+            lacking = jnp.minimum(left, theirs.charge) - theirs.charge
+            excess = jnp.maximum(mine.charge - self.threshold, 0.0)
+            charge = jnp.where(both, mine.charge - theirs.charge, 0.0)
+            charge = jnp.where(in_data & ~in_model, lacking, charge)
+            charge = jnp.where(in_model & ~in_data, excess, charge)
+            time = jnp.where(both, mine.time - theirs.time, 0.0)
+            charge = jnp.where(mine.valid[:, None], charge, 0.0)
+            parts += [charge.ravel() / self.charge_noise, time.ravel() / self.time_noise]
+        return jnp.concatenate(parts)
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
+
+
+def _positive(loss: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(loss, name)
+        if not value > 0:
+            raise ValueError(f"{type(loss).__name__}: {name} = {value}: expected a positive number")
+
+
+def _tents(first: Int[Array, " b"], n: int, spacing: int) -> tuple[Float[Array, "b n m"], Int[Array, " b"]]:
+    """Linear shares of the places first, first + 1, ... n of them, on the nodes at multiples of `spacing`.
+
+    Returns (shares, number of the first node).
+    """
+    node = first // spacing
+    place = (first - node * spacing)[:, None] + jnp.arange(n)
+    n_nodes = (n - 1 + spacing - 1) // spacing + 2
+    return jnp.maximum(0.0, 1 - jnp.abs(place[:, :, None] / spacing - jnp.arange(n_nodes))), node
+
+
+def _need(part: Any, kind: type, name: str, what: str) -> None:
+    if not isinstance(part, kind):
+        raise ValueError(f"{name}: this loss compares {what}, got {type(part).__name__}")
+
+
+def _samples(predicted: Observables, observed: Observables):
+    """(prediction, observation, which of them exist) of everything that is sampled."""
+    for name, mine in predicted.items():
+        _need(mine, Waveforms, name, "samples")
+        yield mine.samples, observed[name].samples, mine.mask()
+
+
+def _hits(predicted: Observables, observed: Observables):
+    for name, mine in predicted.items():
+        _need(mine, Hits, name, "hits")
+        yield mine, observed[name]

@@ -1,7 +1,13 @@
-"""A problem: an experiment, which of its leaves are free, a loss and what was observed."""
+"""A problem: an experiment, which of its leaves are free, a loss and what was observed.
 
+Nothing here knows what a detector is beyond `Detector`: fits, errors, landscapes and dashboards are
+written against `Problem`.
+"""
+
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
@@ -9,136 +15,258 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.detector import LArTPC, Layout, Readout
-from dptoolkit.events import Segments, Waveforms
-from dptoolkit.inference.losses import GaussianChi2
-from dptoolkit.params import Component, Free, free, infos
+from dptoolkit.inference.alignment import Observables, align, emptied, extended
+from dptoolkit.inference.coordinates import Coordinates
+from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
+from dptoolkit.params import Component, free, infos
+
+Vector = Float[Array, " k"]
 
 
-class SegmentSource(Component):
-    """A source that makes the same segments every time: events of a file."""
+class Detector(Protocol):
+    """What a detector offers to a problem."""
 
-    segments: Segments
+    def layout(self, inputs: Any) -> Any:
+        """Shapes and index tables for concrete inputs; on the host."""
+        ...
 
-    def __call__(self) -> Segments:
-        return self.segments
+    def __call__(self, inputs: Any, key: Array | None = None, layout: Any = None) -> Observables: ...
+
+
+class Source(Protocol):
+    """What makes the inputs of a detector."""
+
+    def __call__(self) -> Any: ...
 
 
 class Experiment(Component):
     """The instrument and what happened in it: one pytree."""
 
-    detector: LArTPC
-    source: SegmentSource
+    detector: Detector
+    source: Source
 
-    def layout(self) -> Layout:
+    def layout(self) -> Any:
         """Index tables of the events at hand."""
         return self.detector.layout(self.source())
 
-    def __call__(self, key: Array | None = None, layout: Layout | None = None) -> Readout:
+    def __call__(self, key: Array | None = None, layout: Any = None) -> Observables:
         return self.detector(self.source(), key=key, layout=layout)
+
+
+class Batch(eqx.Module):
+    """Events that are computed at once: their source, its layout, and data and prediction on equal rows."""
+
+    source: Source
+    layout: Any
+    extra: Observables
+    observed: Observables
+
+
+@dataclass(frozen=True)
+class Normal:
+    """The loss and its local quadratic model in coordinates: gradient (k) and curvature J^T J (k, k)."""
+
+    loss: float
+    gradient: np.ndarray
+    matrix: np.ndarray
 
 
 class Problem:
     """Find the values of the free leaves under which the experiment predicts what was observed.
 
-    Coordinates z are unconstrained and of order one: a parameter is start + z x scale inside its bounds,
-    mapped by a logarithm where the bounds span decades. Paths without prefix mean `detector.`.
+    Several experiments with one detector are batches of events: what they observed is a sequence then, and
+    losses add up. Paths without prefix mean `detector.`; wildcards are allowed. Every function of the
+    coordinates z takes concrete numbers, lays the events out anew there and runs compiled code.
     """
 
     def __init__(
         self,
-        experiment: Experiment,
+        experiments: Experiment | Sequence[Experiment],
         free_paths: Sequence[str],
-        loss: GaussianChi2,
-        observed: Readout,
+        loss: AbstractLoss,
+        observed: Observables | Sequence[Observables],
     ):
-        self.experiment = experiment
-        self.free: Free = free(experiment, [_full_path(experiment, path) for path in free_paths])
-        self.paths = tuple(self.free.values)
+        batches = [experiments] if isinstance(experiments, Experiment) else list(experiments)
+        data = [observed] if isinstance(observed, dict) else list(observed)
+        if len(batches) != len(data) or not batches:
+            raise ValueError(
+                f"observed: expected one for each of {len(batches)} experiments, got {len(data)}"
+            )
+        self.detector: Any = batches[0].detector
+        self.sources = [batch.source for batch in batches]
+        self.observed = data
         self.loss = loss
-        self.layout = experiment.layout()
-        like = experiment(layout=self.layout)
-        self.observed = {name: _aligned(observed[name], like[name], name) for name in like}
-        known = infos(experiment)
-        self._maps = [_coordinate(known[path.split("[")[0]].bounds) for path in self.paths]
-        self._residuals = eqx.filter_jit(self._residuals_at)
-        self._columns = eqx.filter_jit(self._columns_at)
+        values = free(batches[0], [_full_path(path) for path in free_paths]).values
+        if not values:
+            raise ValueError("free_paths: expected at least one parameter")
+        if len(batches) > 1 and any(path.startswith("source.") for path in values):
+            raise ValueError("free_paths: a source can only be free in a problem of one experiment")
+        self.infos = {path: infos(batches[0])[path.split("[")[0]] for path in values}
+        self.coordinates = Coordinates.at(values, self.infos)
+        self._stages: dict[bytes, list[Batch]] = {}
 
     @property
-    def start(self) -> Float[Array, " k"]:
+    def paths(self) -> tuple[str, ...]:
+        """Free parameters, in full (`detector.drift.lifetime`)."""
+        return self.coordinates.paths
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for every coordinate."""
+        return self.coordinates.names
+
+    @property
+    def start(self) -> Vector:
         """Coordinates of the experiment as it was given."""
-        pairs = zip(self._maps, self.free.values.values(), strict=True)
-        return jnp.stack([inverse(value) for (_, inverse), value in pairs])
+        return jnp.zeros(len(self.coordinates), jnp.result_type(float))
 
-    def values(self, z: Float[Array, " k"]) -> dict[str, Array]:
+    def with_loss(self, loss: AbstractLoss) -> "Problem":
+        """The same problem judged by another loss; layouts are shared."""
+        other = copy.copy(self)
+        other.loss = loss
+        return other
+
+    def values(self, z: Vector) -> dict[str, Array]:
         """Physical values at the coordinates z."""
-        return {
-            path: forward(z[i])
-            for i, (path, (forward, _)) in enumerate(zip(self.paths, self._maps, strict=True))
-        }
+        return self.coordinates.values(z)
 
-    def model(self, z: Float[Array, " k"]) -> Experiment:
+    def model(self, z: Vector, batch: int = 0) -> Experiment:
         """The experiment at the coordinates z."""
-        return self.free.merge(self.values(z))
+        return _experiment(self.detector, self.sources[batch], self.values(z))
 
-    def residuals(self, z: Float[Array, " k"]) -> Float[Array, " r"]:
-        """Normalised differences between prediction and observation."""
-        return self._residuals(z)
+    def predicted(self, z: Vector, batch: int = 0) -> Observables:
+        """What the experiment predicts at z."""
+        experiment = self.model(z, batch)
+        return experiment(layout=experiment.layout())
 
-    def residuals_and_columns(self, z: Float[Array, " k"]) -> tuple[Float[Array, " r"], Float[Array, "k r"]]:
-        """Residuals and their derivative by each coordinate: one forward-mode column a parameter."""
-        return self._columns(z)
-
-    def value(self, z: Float[Array, " k"]) -> Float[Array, ""]:
+    def value(self, z: Vector) -> float:
         """The loss."""
-        return 0.5 * jnp.sum(self._residuals(z) ** 2)
+        return float(sum(_value(*self._setup, z, batch) for batch in self.batches(z)))
 
-    def slopes(self, z: Float[Array, " k"]) -> Float[Array, " k"]:
-        """D value / d z of every free parameter."""
-        return jnp.stack([jax.grad(forward)(z[i]) for i, (forward, _) in enumerate(self._maps)])
+    def gradient(self, z: Vector) -> tuple[float, np.ndarray]:
+        """(loss, its gradient by z), in reverse mode: for any loss and any number of parameters."""
+        parts = [_value_and_grad(*self._setup, z, batch) for batch in self.batches(z)]
+        return float(sum(value for value, _ in parts)), _summed([grad for _, grad in parts])
 
-    def _residuals_at(self, z: Float[Array, " k"]) -> Float[Array, " r"]:
-        return self.loss.residuals(self.model(z)(layout=self.layout), self.observed)
+    def normal(self, z: Vector) -> Normal:
+        """Loss, gradient and curvature: one forward-mode column a parameter."""
+        self._need_residuals()
+        parts = [_normal(*self._setup, z, batch) for batch in self.batches(z)]
+        loss, gradient, matrix = (_summed([part[i] for part in parts]) for i in range(3))
+        return Normal(float(loss), gradient, matrix)
 
-    def _columns_at(self, z: Float[Array, " k"]) -> tuple[Array, Array]:
-        columns = jax.vmap(lambda direction: jax.jvp(self._residuals_at, (z,), (direction,))[1])
-        return self._residuals_at(z), columns(jnp.eye(len(z), dtype=z.dtype))
+    def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
+        """The product v -> J^T J v at z, without the matrix: for many parameters."""
+        self._need_residuals()
+        batches = self.batches(z)
+        return lambda v: _summed(
+            [_product(*self._setup, z, batch, jnp.asarray(v, z.dtype)) for batch in batches]
+        )
+
+    def hessian(self, z: Vector) -> np.ndarray:
+        """The full second derivative of the loss (k, k)."""
+        return _summed([_hessian(*self._setup, z, batch) for batch in self.batches(z)])
+
+    def residuals(self, z: Vector) -> np.ndarray:
+        """All residuals of the loss at z."""
+        self._need_residuals()
+        return np.concatenate([np.asarray(_residuals(*self._setup, z, batch)) for batch in self.batches(z)])
+
+    def batches(self, z: Vector) -> list[Batch]:
+        """Events laid out at z, aligned with what was observed; on the host. The last few are kept."""
+        key = np.asarray(z).tobytes()
+        if key not in self._stages:
+            self._stages = dict(list(self._stages.items())[-1:])
+            self._stages[key] = [self._batch(z, number) for number in range(len(self.sources))]
+        return self._stages[key]
+
+    def frozen(self, z: Vector) -> Callable[[Vector], Float[Array, ""]]:
+        """The loss as a pure function, with the layout of z: to be differentiated or mapped near z."""
+        batches = self.batches(z)
+        return lambda other: jnp.sum(jnp.stack([_value(*self._setup, other, batch) for batch in batches]))
+
+    @property
+    def _setup(self) -> tuple[Any, Coordinates, AbstractLoss]:
+        return self.detector, self.coordinates, self.loss
+
+    def _batch(self, z: Vector, number: int) -> Batch:
+        experiment = self.model(z, number)
+        layout = experiment.layout()
+        like = _rows(experiment, layout)
+        extra, observed = align(self.observed[number], like)
+        return Batch(self.sources[number], layout, extra, observed)
+
+    def _need_residuals(self) -> None:
+        if not isinstance(self.loss, AbstractResidualLoss):
+            raise ValueError(
+                f"{type(self.loss).__name__} has no residuals; use a method by gradient (adam, lbfgs)"
+            )
 
 
-Map = tuple[Callable[[Array], Array], Callable[[Array], Array]]
+def _experiment(detector: Any, source: Any, values: dict[str, Array]) -> Experiment:
+    experiment = Experiment(detector, source)
+    return free(experiment, list(values)).merge(values)
 
 
-def _coordinate(bounds: tuple[float, float]) -> Map:
-    """(from coordinate to value, and back) for a parameter with these bounds."""
-    low, high = bounds
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return (lambda z: z), (lambda x: x)
-    if low > 0 and high / low > 30:
-        inner, outer = _coordinate((0.0, 1.0))
-        span = np.log(high / low)
-        return (lambda z: low * jnp.exp(span * inner(z))), (lambda x: outer(jnp.log(x / low) / span))
-    width = high - low
-    return (
-        lambda z: low + width * jax.nn.sigmoid(z),
-        lambda x: jax.scipy.special.logit(jnp.clip((x - low) / width, 1e-6, 1 - 1e-6)),
-    )
+def _predicted(detector: Any, coordinates: Coordinates, z: Vector, batch: Batch) -> Observables:
+    experiment = _experiment(detector, batch.source, coordinates.values(z))
+    return extended(experiment(layout=batch.layout), batch.extra)
 
 
-def _full_path(experiment: Experiment, path: str) -> str:
+@eqx.filter_jit
+def _rows(experiment: Experiment, layout: Any) -> Observables:
+    """The rows of a prediction; the compiler leaves out the simulation, of which nothing is used."""
+    return emptied(experiment(layout=layout))
+
+
+@eqx.filter_jit
+def _value(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch) -> Array:
+    return loss(_predicted(detector, coordinates, z, batch), batch.observed)
+
+
+@eqx.filter_jit
+def _value_and_grad(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch):
+    return jax.value_and_grad(lambda z: _value(detector, coordinates, loss, z, batch))(z)
+
+
+@eqx.filter_jit
+def _residuals(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch) -> Array:
+    return loss.residuals(_predicted(detector, coordinates, z, batch), batch.observed)
+
+
+@eqx.filter_jit
+def _normal(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch):
+    """Loss, J^T r, J^T J."""
+
+    def both(z: Vector) -> tuple[Array, Array]:
+        predicted = _predicted(detector, coordinates, z, batch)
+        return loss.residuals(predicted, batch.observed), loss(predicted, batch.observed)
+
+    def column(direction: Vector) -> tuple[Array, Array, Array]:
+        (r, value), (slope, _) = jax.jvp(both, (z,), (direction,))
+        return r, value, slope
+
+    r, value, columns = jax.vmap(column, out_axes=(None, None, 0))(jnp.eye(len(z), dtype=z.dtype))
+    multiply = jnp.matmul
+    precise = jax.lax.Precision.HIGHEST
+    return value, multiply(columns, r, precision=precise), multiply(columns, columns.T, precision=precise)
+
+
+@eqx.filter_jit
+def _product(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch, v: Vector) -> Array:
+    residuals = lambda z: _residuals(detector, coordinates, loss, z, batch)  # noqa: E731
+    _, slope = jax.jvp(residuals, (z,), (v,))
+    return jax.vjp(residuals, z)[1](slope)[0]
+
+
+@eqx.filter_jit
+def _hessian(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch) -> Array:
+    return jax.hessian(lambda z: _value(detector, coordinates, loss, z, batch))(z)
+
+
+def _summed(parts: list[Any]) -> np.ndarray:
+    return np.sum([np.asarray(part, np.float64) for part in parts], axis=0)
+
+
+def _full_path(path: str) -> str:
     return path if path.startswith(("detector.", "source.")) else f"detector.{path}"
-
-
-def _aligned(observed: Any, like: Any, name: str) -> Any:
-    """Observed waveforms on the blocks of a prediction; zero where nothing was read out."""
-    if not isinstance(like, Waveforms):
-        raise ValueError(f"{name}: only waveforms can be fitted so far, got {type(like).__name__}")
-    wanted = _block_keys(like)
-    found = {key: i for i, key in enumerate(_block_keys(observed)) if bool(observed.valid[i])}
-    rows = np.array([found.get(key, -1) for key in wanted])
-    samples = np.where((rows >= 0)[:, None, None], np.asarray(observed.samples)[np.maximum(rows, 0)], 0.0)
-    return eqx.tree_at(lambda w: w.samples, like, jnp.asarray(samples, like.samples.dtype))
-
-
-def _block_keys(waveforms: Waveforms) -> list[tuple[int, ...]]:
-    columns = (waveforms.event, waveforms.group, waveforms.channel, waveforms.tick)
-    return list(zip(*(np.asarray(column).tolist() for column in columns), strict=True))

@@ -1,0 +1,338 @@
+"""Methods of minimisation, one step at a time. A state is all a method needs to go on.
+
+Few parameters and many residuals are the normal case: Gauss-Newton with the damping of Levenberg and
+Marquardt, whose matrix costs one forward-mode column a parameter and replaces thousands of first-order
+steps. For many parameters the same without the matrix, by conjugate gradients; for losses without
+residuals, L-BFGS and the methods of optax.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from dptoolkit.inference.problem import Normal, Problem, Vector
+
+TOLERANCE = 1e-3
+"""Converged when the loss is expected to fall by less: 1/2 is the change of one standard deviation."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a method is: coordinates, loss, and its own memory."""
+
+    z: Array
+    loss: float
+    memory: Any
+    expected_decrease: float = np.nan
+    converged: bool = False
+    stopped: str = ""
+    """Why there is no further step; empty while there is."""
+
+
+class AbstractMethod(eqx.Module):
+    """How to get from one point to a better one."""
+
+    max_steps: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def begin(self, problem: Problem, z: Vector) -> State:
+        """The state at the start."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: State) -> State:
+        """The next state; the same coordinates with `stopped` if there is none better."""
+
+    @abstractmethod
+    def saved(self, state: State) -> dict[str, np.ndarray]:
+        """What a checkpoint must hold."""
+
+    @abstractmethod
+    def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
+        """The state that was saved."""
+
+
+class GaussNewton(AbstractMethod):
+    """(J^T J + damping diag) step = -J^T r; the damping falls with success and grows until a step helps.
+
+    A parameter at the edge of its bounds that wants to leave them is held there.
+    """
+
+    max_steps: int = eqx.field(static=True, default=30)
+    tolerance: float = eqx.field(static=True, default=TOLERANCE)
+    damping: float = eqx.field(static=True, default=1e-3)
+    longest: float = eqx.field(static=True, default=5.0)
+    """No coordinate moves further in one step."""
+
+    def begin(self, problem: Problem, z: Vector) -> State:
+        return self._state(problem, z, problem.normal(z), self.damping)
+
+    def step(self, problem: Problem, state: State) -> State:
+        normal, damping = state.memory
+        expected = state.expected_decrease
+        low, high = self._room(problem, state.z)
+        if expected < self.tolerance:
+            return _end(state, True, _small(expected, self.tolerance))
+        for _ in range(12):
+            move = _step_inside(normal, damping, (low, high))
+            trial = jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.coordinates.reach())
+            found = problem.normal(trial)
+            if np.isfinite(found.loss) and found.loss < state.loss + _slack(state.loss, expected):
+                return self._state(problem, trial, found, max(damping / 10, 1e-9))
+            damping = max(10 * damping, 1e-3)
+        return _end(state, False, "no direction lowers the loss")
+
+    def _state(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
+        best = _step_inside(normal, 0.0, self._room(problem, z))
+        expected = -normal.gradient @ best - 0.5 * best @ normal.matrix @ best
+        return State(z, normal.loss, (normal, damping), float(expected))
+
+    def _room(self, problem: Problem, z: Vector) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest change of every coordinate."""
+        low, high = (np.asarray(edge - z, float) for edge in problem.coordinates.reach())
+        return np.maximum(low, -self.longest), np.minimum(high, self.longest)
+
+    def saved(self, state: State) -> dict[str, np.ndarray]:
+        normal, damping = state.memory
+        return {
+            **_saved(state),
+            "damping": np.array(damping),
+            **{k: np.array(v) for k, v in vars(normal).items()},
+        }
+
+    def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
+        normal = Normal(float(stored["loss"]), stored["gradient"], stored["matrix"])
+        return _restored(stored, (normal, float(stored["damping"])))
+
+
+class ConjugateGaussNewton(AbstractMethod):
+    """Gauss-Newton for many parameters: J^T J is only multiplied with, by conjugate gradients."""
+
+    max_steps: int = eqx.field(static=True, default=50)
+    tolerance: float = eqx.field(static=True, default=TOLERANCE)
+    damping: float = eqx.field(static=True, default=1e-2)
+    products: int = eqx.field(static=True, default=30)
+    """Most multiplications in a step."""
+
+    def begin(self, problem: Problem, z: Vector) -> State:
+        loss, gradient = problem.gradient(z)
+        return State(z, loss, (gradient, self.damping))
+
+    def step(self, problem: Problem, state: State) -> State:
+        gradient, damping = state.memory
+        product = problem.curvature(state.z)
+        for _ in range(8):
+            move, expected = _conjugate(lambda v, d=damping: product(v) + d * v, -gradient, self.products)
+            if expected < self.tolerance:
+                return _end(state, True, _small(expected, self.tolerance))
+            trial = state.z + jnp.asarray(move, state.z.dtype)
+            loss, slope = problem.gradient(trial)
+            if np.isfinite(loss) and loss < state.loss:
+                return State(trial, loss, (slope, max(damping / 5, 1e-6)), expected)
+            damping = 10 * damping
+        return _end(state, False, "no direction lowers the loss")
+
+    def saved(self, state: State) -> dict[str, np.ndarray]:
+        return {**_saved(state), "gradient": state.memory[0], "damping": np.array(state.memory[1])}
+
+    def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
+        return _restored(stored, (stored["gradient"], float(stored["damping"])))
+
+
+class LBFGS(AbstractMethod):
+    """Quasi-Newton from the last gradients (optax), with a line search that lays the events out anew."""
+
+    max_steps: int = eqx.field(static=True, default=200)
+    tolerance: float = eqx.field(static=True, default=TOLERANCE)
+    memory_size: int = eqx.field(static=True, default=10)
+    first: float = eqx.field(static=True, default=0.1)
+    """Length of the first step."""
+
+    def begin(self, problem: Problem, z: Vector) -> State:
+        loss, gradient = problem.gradient(z)
+        return State(z, loss, (jnp.asarray(gradient, z.dtype), self._rule().init(z)))
+
+    def step(self, problem: Problem, state: State) -> State:
+        gradient, memory = state.memory
+        direction, memory = self._rule().update(gradient, memory, state.z)
+        direction = -np.asarray(direction, float)
+        slope = float(direction @ np.asarray(gradient))
+        if slope >= 0:
+            direction, slope = -np.asarray(gradient, float), -float(gradient @ gradient)
+        if -slope / 2 < self.tolerance:
+            return _end(state, True, _small(-slope / 2, self.tolerance))
+        # the first direction is the bare gradient: it has no length yet
+        length = min(1.0, self.first / np.linalg.norm(direction)) if int(memory.count) == 1 else 1.0
+        for _ in range(20):
+            trial = state.z + jnp.asarray(length * direction, state.z.dtype)
+            loss, following = problem.gradient(trial)
+            if np.isfinite(loss) and loss < state.loss + 1e-4 * length * slope:
+                return State(trial, loss, (jnp.asarray(following, trial.dtype), memory), -slope / 2)
+            length /= 3
+        return _end(state, False, "no step along the direction lowers the loss")
+
+    def saved(self, state: State) -> dict[str, np.ndarray]:
+        leaves = jax.tree.leaves(state.memory)
+        return {**_saved(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
+
+    def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
+        return _restored(stored, _unflattened((problem.start, self._rule().init(problem.start)), stored))
+
+    def _rule(self) -> optax.GradientTransformation:
+        return optax.scale_by_lbfgs(memory_size=self.memory_size)
+
+
+class FirstOrder(AbstractMethod):
+    """A rule of optax by its name there: adam, sgd, rmsprop, adabelief, ...
+
+    It stops when the loss no longer falls: its least value over the last `patience` steps is not lower,
+    by `tolerance`, than before them.
+    """
+
+    rule: str = eqx.field(static=True, default="adam")
+    learning_rate: float = eqx.field(static=True, default=0.03)
+    max_steps: int = eqx.field(static=True, default=1000)
+    patience: int = eqx.field(static=True, default=50)
+    tolerance: float = eqx.field(static=True, default=1e-2)
+
+    def __check_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate = {self.learning_rate}: expected a positive number")
+
+    def begin(self, problem: Problem, z: Vector) -> State:
+        loss, gradient = problem.gradient(z)
+        best = (np.float64(loss), np.int64(0))
+        return State(z, loss, (jnp.asarray(gradient, z.dtype), self._rule().init(z), best))
+
+    def step(self, problem: Problem, state: State) -> State:
+        gradient, memory, (best, since) = state.memory
+        if since >= self.patience:
+            return _end(state, True, f"the loss did not fall by {self.tolerance:g} in {self.patience} steps")
+        update, memory = self._rule().update(gradient, memory, state.z)
+        z = state.z + update
+        loss, gradient = problem.gradient(z)
+        if not np.isfinite(loss):
+            return _end(state, False, "the loss is not finite at the next step; lower the learning rate")
+        better = loss < best - self.tolerance
+        record = (np.float64(min(loss, best)), np.int64(0 if better else since + 1))
+        return State(z, loss, (jnp.asarray(gradient, z.dtype), memory, record))
+
+    def saved(self, state: State) -> dict[str, np.ndarray]:
+        leaves = jax.tree.leaves(state.memory)
+        return {**_saved(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
+
+    def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
+        z = problem.start
+        return _restored(
+            stored, _unflattened((z, self._rule().init(z), (np.float64(0), np.int64(0))), stored)
+        )
+
+    def _rule(self) -> optax.GradientTransformation:
+        return getattr(optax, self.rule)(self.learning_rate)
+
+
+METHODS: dict[str, AbstractMethod] = {
+    "gauss-newton": GaussNewton(),
+    "gauss-newton-cg": ConjugateGaussNewton(),
+    "lbfgs": LBFGS(),
+    "adam": FirstOrder("adam"),
+    "rmsprop": FirstOrder("rmsprop", 0.01),
+    "gradient-descent": FirstOrder("sgd", 1e-4),
+}
+
+
+def method_of(method: str | AbstractMethod) -> AbstractMethod:
+    """A method by its name, or as it is."""
+    if isinstance(method, AbstractMethod):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is unknown; expected one of {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def _small(expected: float, tolerance: float) -> str:
+    return f"expected decrease of the loss {expected:.1e} < {tolerance:g}"
+
+
+def _step_inside(normal: Normal, damping: float, room: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """The damped step within `room` (least and greatest change): who would leave it is held at its edge."""
+    low, high = room
+    move, free = np.zeros(len(low)), np.ones(len(low), bool)
+    while free.any():
+        gradient = normal.gradient + normal.matrix @ np.where(free, 0.0, move)
+        part = Normal(normal.loss, gradient[free], normal.matrix[np.ix_(free, free)])
+        move[free] = _solve(part, damping)
+        leaving = free & ((move < low) | (move > high))
+        if not leaving.any():
+            break
+        move = np.clip(move, low, high)
+        free &= ~leaving
+    return move
+
+
+def _solve(normal: Normal, damping: float) -> np.ndarray:
+    """The damped step; directions that nothing depends on are left where they are."""
+    scale = np.sqrt(np.maximum(np.diag(normal.matrix), 1e-300))
+    matrix = normal.matrix / np.outer(scale, scale) + damping * np.eye(len(scale))
+    size, vectors = np.linalg.eigh(matrix)
+    useful = size > 1e-7 * size.max()
+    along = vectors.T @ (normal.gradient / scale)
+    return -(vectors[:, useful] @ (along[useful] / size[useful])) / scale
+
+
+def _slack(loss: float, expected: float) -> float:
+    """Rises that are allowed: rounding of a sum; near the minimum, a tenth of one standard deviation."""
+    return 1e-6 * abs(loss) + (0.05 if expected < 0.5 else 0.0)
+
+
+def _conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:
+    """Solve A x = b; returns x and b x / 2."""
+    x, r = np.zeros_like(b), b.copy()
+    p, square = r.copy(), float(r @ r)
+    first = square
+    for _ in range(most):
+        if square <= 1e-6 * first:
+            break
+        ap = product(p)
+        length = square / max(float(p @ ap), 1e-300)
+        x, r = x + length * p, r - length * ap
+        square, before = float(r @ r), square
+        p = r + square / before * p
+    return x, float(0.5 * b @ x)
+
+
+def _end(state: State, converged: bool, why: str) -> State:
+    return replace(state, converged=converged, stopped=why)
+
+
+def _saved(state: State) -> dict[str, np.ndarray]:
+    names = ("z", "loss", "expected_decrease", "converged", "stopped")
+    return {name: np.asarray(getattr(state, name)) for name in names}
+
+
+def _restored(stored: dict[str, np.ndarray], memory: Any) -> State:
+    return State(
+        jnp.asarray(stored["z"]),
+        float(stored["loss"]),
+        memory,
+        float(stored["expected_decrease"]),
+        bool(stored["converged"]),
+        str(stored["stopped"]),
+    )
+
+
+def _unflattened(like: Any, stored: dict[str, np.ndarray]) -> Any:
+    leaves, structure = jax.tree.flatten(like)
+    arrays = [
+        type(leaf)(stored[f"memory{i}"])
+        if isinstance(leaf, np.generic)
+        else jnp.asarray(stored[f"memory{i}"])
+        for i, leaf in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(structure, arrays)

@@ -1,0 +1,123 @@
+"""How well the data determine the parameters: Fisher information, covariance, correlated directions.
+
+With residuals of variance 1 the information matrix is F = J^T J and its inverse the covariance. F is
+judged without units, as C = F_ij / sqrt(F_ii F_jj): an eigenvalue near 0 is a direction that no residual
+feels. It is named and its parameters get infinite errors; nothing is added to make F regular.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dptoolkit.inference.losses import AbstractResidualLoss
+from dptoolkit.inference.problem import Problem, Vector
+
+SINGULAR = 1e-6
+"""Eigenvalues of C below this are taken for zero: single precision tells no more."""
+TAKES_PART = 0.1
+"""A parameter belongs to a direction if its component is larger."""
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Errors and correlations of the free parameters, from a matrix of second derivatives of the loss."""
+
+    names: tuple[str, ...]
+    """Of the coordinates."""
+    matrix: np.ndarray
+    """Information in coordinates (k, k)."""
+    slopes: np.ndarray
+    """d value / d coordinate (k)."""
+    paths: dict[str, tuple[int, ...]]
+    """Shape of every free parameter."""
+
+    @property
+    def _scale(self) -> np.ndarray:
+        return np.sqrt(np.where(np.diag(self.matrix) > 0, np.diag(self.matrix), 1.0))
+
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.linalg.eigh(self.matrix / np.outer(self._scale, self._scale))
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """Of C, ascending; they add up to the number of parameters."""
+        return self._directions()[0]
+
+    @property
+    def eigenvectors(self) -> np.ndarray:
+        """Of C, in columns: the mixture of parameters (each in its own standard error) to an eigenvalue."""
+        return self._directions()[1]
+
+    @property
+    def covariance_z(self) -> np.ndarray:
+        """Covariance of the coordinates; infinite variance where the data say nothing."""
+        size, vectors = self._directions()
+        seen = size > SINGULAR * max(size.max(), 1e-300)
+        covariance = (vectors[:, seen] / size[seen]) @ vectors[:, seen].T / np.outer(self._scale, self._scale)
+        unseen = (np.abs(vectors[:, ~seen]) > TAKES_PART).any(axis=1)
+        covariance[unseen, unseen] = np.inf
+        return covariance
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """In physical units."""
+        return self.covariance_z * np.outer(self.slopes, self.slopes)
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Standard errors in physical units (k)."""
+        return np.sqrt(np.diag(self.covariance_z)) * np.abs(self.slopes)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """Standard errors by path."""
+        found, first = {}, 0
+        for path, shape in self.paths.items():
+            size = int(np.prod(shape))
+            part = self.errors[first : first + size].reshape(shape)
+            found[path], first = (float(part) if part.ndim == 0 else part), first + size
+        return found
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Of the estimates; nan for what is not determined."""
+        covariance = self.covariance
+        sigma = np.sqrt(np.diag(covariance))
+        with np.errstate(invalid="ignore"):
+            return covariance / np.outer(sigma, sigma)
+
+    @property
+    def unidentifiable(self) -> list[str]:
+        """Directions along which the loss does not change, in relative changes of the parameters, named."""
+        size, vectors = self._directions()
+        flat = size <= SINGULAR * max(size.max(), 1e-300)
+        return [_named(self.names, vectors[:, i]) for i in np.flatnonzero(flat)]
+
+    @property
+    def weakest(self) -> str:
+        """The least determined direction, in words."""
+        return _named(self.names, self._directions()[1][:, 0])
+
+
+def uncertainty(problem: Problem, z: Vector) -> Uncertainty | None:
+    """From the Fisher information at z; None for a loss without residuals."""
+    if not isinstance(problem.loss, AbstractResidualLoss):
+        return None
+    return _of(problem, z, problem.normal(z).matrix)
+
+
+def from_hessian(problem: Problem, z: Vector) -> Uncertainty:
+    """From the full second derivative of the loss at z: what the data at hand say, not their mean."""
+    return _of(problem, z, problem.hessian(z))
+
+
+def _of(problem: Problem, z: Vector, matrix: np.ndarray) -> Uncertainty:
+    shapes = {path: tuple(problem.coordinates.start[path].shape) for path in problem.paths}
+    slopes = np.asarray(problem.coordinates.slopes(z), float)
+    return Uncertainty(problem.names, np.asarray(matrix, float), slopes, shapes)
+
+
+def _named(names: tuple[str, ...], vector: np.ndarray) -> str:
+    order = [i for i in np.argsort(-np.abs(vector)) if abs(vector[i]) > TAKES_PART]
+    return " ".join(f"{vector[i]:+.2f} {names[i].removeprefix('detector.')}" for i in order)
