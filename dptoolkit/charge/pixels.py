@@ -46,15 +46,18 @@ TIMELINES = ((6, 4096, 640), (16, 1536, 384), (0, 768, 192))
 can matter)."""
 
 
+PerCloud = Float[Array | np.ndarray, " d"]
+
+
 class PixelLayout(eqx.Module):
     """Work items, and where the signal of each of their pads goes in the row of all timelines."""
 
     items: Items
     place: Int[np.ndarray, "i a b"]
     """First sample in the flat buffer of timelines; beyond its end for pads that do not exist."""
-    pad: tuple[Int[np.ndarray, "p k"], ...]
+    pad: tuple[Int[np.ndarray, "_ 6"], ...]
     """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
-    seen: tuple[Int[np.ndarray, " s"], ...]
+    seen: tuple[Int[np.ndarray, " _"], ...]
     """Timelines that can matter, by position in their table; the number of timelines pads the rest."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     """Ticks of the timelines of each table."""
@@ -113,7 +116,7 @@ class PixelPlane(Component):
         """Pads of one drift volume."""
         return self.n_columns * self.n_rows
 
-    def pad_number(self, electrons: Electrons) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    def pad_number(self, electrons: Electrons) -> tuple[PerCloud, PerCloud]:
         """Continuous (column, row) of the clouds; pads are centred on whole numbers."""
         column = electrons.across / self.pitch + (self.n_columns - 1) / 2
         return column, electrons.up / self.pitch + (self.n_rows - 1) / 2
@@ -250,9 +253,9 @@ class PixelPlane(Component):
 
     def _trigger(
         self,
-        charge: Float[Array, "p t"],
-        pad: Int[np.ndarray, "p k"],
-        seen: Int[np.ndarray, " s"],
+        charge: Float[Array, "n t"],
+        pad: Int[Array | np.ndarray, "n k"],
+        seen: Int[Array | np.ndarray, " s"],
         key: Array | None,
     ) -> Hits:
         charge = charge.at[seen].get(mode="fill", fill_value=0.0)
@@ -280,7 +283,7 @@ class PixelPlane(Component):
         n_groups = len(charge) // FRONT_END
         keys = None if key is None else jax.random.split(key, n_groups)
 
-        def group(part: tuple[Array, ...]) -> PixelHits:
+        def group(part: tuple[Array, Array, Array, Array | None]) -> PixelHits:
             charge, start, exists, key = part
             run = partial(self.front_end, key=key)
             shapes = jax.eval_shape(run, charge, start)
