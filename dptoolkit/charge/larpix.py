@@ -10,16 +10,13 @@ that tick is lost. This is the loop of larnd-sim (`fee.py`) but for its discrimi
 look at the threshold and its pause of nine ticks. `time` is t*; larnd-sim writes t* + hold.
 """
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.special import erfc
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dptoolkit.charge.first_passage import first_passage, reset_grid
 from dptoolkit.params import Component, param
 
 PerPixel = Float[Array, " p"]
@@ -35,12 +32,11 @@ CELLS = 48
 UNLIKELY = 1e-6
 """Later hits are not looked for once no pixel got so far with this probability."""
 
-RESET_NODES = 21
-RESET_RANGE = 4.5
-"""Nodes of the reset charge, and how many standard deviations they span."""
+BLUR = 0.03
+"""Width of the border between two branches, in their distance: branches change smoothly."""
 
 SHARPEST = 0.1
-"""Narrowest comparator noise these nodes resolve, in standard deviations of the reset charge."""
+"""Narrowest comparator noise that the nodes of the reset charge resolve, in its standard deviations."""
 
 
 class PixelHits(eqx.Module):
@@ -70,14 +66,15 @@ class LArPix(Component):
 
     The expectation is the first passage of v: with F(z) the normal distribution, a pixel with reset
     charge q_r has not fired at tick k with probability prod_j<=k F((threshold - q_r - Q_j) / sigma).
-    The product runs over `CELLS` groups of ticks, the reset charge over `RESET_NODES`. Each
-    later hit starts at the mean reset time of the one before; the spread of the charge lost there is
-    added to the reset noise. Without noise both calls follow the crossings of Q exactly.
+    The product runs over `CELLS` groups of ticks, the reset charge over `RESET_NODES`. A later hit starts
+    from one of two branches, which differ in the charge lost to the hits before: each has its mean reset
+    time and charge, and the spread of that charge is added to the reset noise. Without noise both calls
+    follow the crossings of Q exactly.
 
     Against samples: the first hit within 0.4 % in probability, 0.05 us and 20 e; later hits of one rise
-    within 0.02 us and 30 e, 0.005 and 0.5 us where they are unlikely. Not reproduced is a later hit that
-    depends on which of two far pulses made the one before (3 ke, then 20 ke: 0.59 for a probability of
-    0.24). Saturation is averaged over the noise, rounding is not (500 e without noise).
+    within 0.02 us and 30 e; after two far pulses, either of which can make the first hit, within 0.006,
+    0.1 us and 120 e; unlikely ones (P < 0.001) within their own size. Saturation is averaged over the
+    noise, rounding is not (500 e without noise).
     """
 
     threshold: Array = param(5000.0, "electron", bounds=(100.0, 1e5), symbol="q_thr", reference="larnd-sim")
@@ -200,47 +197,77 @@ class LArPix(Component):
         steps = jnp.abs(jnp.diff(jax.lax.stop_gradient(charge), axis=1, prepend=0.0))
         path = jnp.cumsum(steps, axis=1)
 
-        def next_hit(state: tuple[PerPixel, ...], _: None) -> tuple:
-            state_shape, trigger_shape = jax.eval_shape(one_more, state)
-            nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (state_shape, trigger_shape))
-            return jax.lax.cond(jnp.any(state[0] > UNLIKELY), one_more, lambda _: nothing, state)
+        def next_hit(branches: tuple[_Branch, _Branch], _: None) -> tuple:
+            ways = [self._ways(charge, path, branch) for branch in branches]
+            chances = [jnp.sum(way.probability, axis=1) for way in ways]
+            found = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ways)
+            probability = chances[0] + chances[1]
+            weight = _shares(found.probability)
+            mean_charge, charge_variance = _moments(weight, found.collected)
+            starts = sum(chance * branch.start for chance, branch in zip(chances, branches, strict=True))
+            trigger = _Triggers(
+                jnp.sum(weight * found.position, axis=1),
+                starts / jnp.where(probability > 0, probability, 1.0),
+                probability,
+                mean_charge,
+                _root(charge_variance),
+            )
+            late = self._late(weight, found.lost)
+            return tuple(self._after(found, share) for share in (1 - late, late)), trigger
 
-        def one_more(state: tuple[PerPixel, ...]) -> tuple:
-            reached, start, base, variance = state
-            deviation = _root(self.reset_noise**2 + variance)
+        nothing = jnp.zeros_like(charge[:, 0])
+        begun = _Branch(nothing + 1, nothing, nothing, nothing)
+        never = _Branch(nothing, nothing, nothing, nothing)
+        _, triggers = jax.lax.scan(jax.checkpoint(next_hit), (begun, never), None, length=self.max_hits)
+        return jax.tree.map(jnp.transpose, triggers)
+
+    def _ways(self, charge: Waveform, path: Waveform, branch: "_Branch") -> "_Ways":
+        """All ways to the next hit; none of a branch that is unlikely for every pixel."""
+
+        def look(branch: _Branch) -> _Ways:
+            start, base = branch.start[:, None], branch.base[:, None]
+            deviation = _root(self.reset_noise**2 + branch.variance)
             sigma = jnp.maximum(self.uncorrelated_noise, SHARPEST * deviation)
-            node, ticks = self._cells(path, start, deviation + sigma)
-            level = self.threshold - deviation[:, None] * _reset_grid()
-            height = _at(charge, node) - base[:, None]
-            passage = _first_passage(height, ticks, level, sigma)
-            slope = height - (_at(charge, node - 1) - base[:, None])
+            node, ticks = self._cells(path, branch.start, deviation + sigma)
+            level = self.threshold - deviation[:, None] * reset_grid()
+            height = _at(charge, node) - base
+            passage = first_passage(height, ticks, level, sigma)
+            slope = height - (_at(charge, node - 1) - base)
             over = height - passage.level
             early = _positive_mean(over, sigma[:, None])
             early = early / (early + _positive_mean(slope - over, sigma[:, None]))
-            position = jnp.maximum(node + passage.lag - early, start[:, None])
+            position = jnp.maximum(node + passage.lag - early, start)
             end = position + self._hold_ticks
-            collected = _at(charge, end) - base[:, None] + self.threshold - passage.level
-            lost = _at(charge, end + RESET_TICKS)
+            collected = _at(charge, end) - base + self.threshold - passage.level
+            probability = branch.reached[:, None] * passage.probability
+            return _Ways(probability, position, collected, _at(charge, end + RESET_TICKS))
 
-            probability = jnp.sum(passage.probability, axis=1)
-            possible = probability > jnp.finfo(charge.dtype).tiny ** 0.5
-            weight = passage.probability / jnp.where(possible, probability, 1.0)[:, None]
-            mean_position, mean_lost, mean_charge = (
-                jnp.sum(weight * x, axis=1) for x in (position, lost, collected)
-            )
-            variance, charge_variance = (
-                jnp.sum(weight * (x - mean[:, None]) ** 2, axis=1)
-                for x, mean in ((lost, mean_lost), (collected, mean_charge))
-            )
-            reached = reached * jnp.where(possible, probability, 0.0)
-            trigger = _Triggers(mean_position, start, reached, mean_charge, _root(charge_variance))
-            start = mean_position + self._hold_ticks + RESET_TICKS
-            return (reached, start, mean_lost, variance), trigger
+        none = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(look, branch))
+        return jax.lax.cond(jnp.any(branch.reached > UNLIKELY), look, lambda _: none, branch)
 
-        nothing = jnp.zeros_like(charge[:, 0])
-        state = (nothing + 1, nothing, nothing, nothing)
-        _, triggers = jax.lax.scan(jax.checkpoint(next_hit), state, None, length=self.max_hits)
-        return jax.tree.map(jnp.transpose, triggers)
+    def _late(self, weight: Float[Array, "p c"], lost: Float[Array, "p c"]) -> Float[Array, "p c"]:
+        """Share of each way to a hit that is counted with the larger of two lost charges.
+
+        The two have the mean, variance and third moment of all: they are sqrt(4 m2 + (m3 / m2)^2) apart
+        around m1 + m3 / (2 m2). If that is less than the noise, there is one.
+        """
+        mean, variance = _moments(weight, lost)
+        spread = variance > 1.0  # [electrons^2]: less is rounding
+        third = jnp.sum(weight * (lost - mean[:, None]) ** 3, axis=1)
+        lean = jnp.where(spread, third, 0.0) / (2 * jnp.where(spread, variance, 1.0))
+        apart = 2 * jnp.sqrt(jnp.where(spread, variance, 1.0) + lean**2)
+        noise = jnp.sqrt(self.reset_noise**2 + self.uncorrelated_noise**2)
+        seen = jnp.clip(2 * apart / jnp.maximum(noise, 1.0) - 1, 0.0, 1.0)
+        seen = jnp.where(spread, seen**2 * (3 - 2 * seen), 0.0)
+        beyond = (lost - (mean + lean)[:, None]) / (BLUR * apart[:, None])
+        return seen[:, None] * jax.nn.sigmoid(beyond)
+
+    def _after(self, ways: "_Ways", share: Float[Array, "p c"]) -> "_Branch":
+        """Where the integration goes on after this `share` of the ways."""
+        weight = _shares(ways.probability * share)
+        start = jnp.sum(weight * ways.position, axis=1) + self._hold_ticks + RESET_TICKS
+        reached = jnp.sum(ways.probability * share, axis=1)
+        return _Branch(reached, start, *_moments(weight, ways.lost))
 
     def _cells(
         self, path: Waveform, start: PerPixel, width: PerPixel
@@ -281,53 +308,36 @@ class _Triggers(eqx.Module):
     spread: Array
 
 
-class _Passage(eqx.Module):
-    """Per abscissa: chance to fire there, mean level crossed, and how far from the abscissa [ticks]."""
+class _Branch(eqx.Module):
+    """One of two ways in which a pixel starts again: how likely, when [ticks], and from which charge."""
+
+    reached: PerPixel
+    start: PerPixel
+    base: PerPixel
+    variance: PerPixel
+    """Of `base`."""
+
+
+class _Ways(eqx.Module):
+    """Per abscissa: chance of a hit there, where [ticks], its charge, and the charge until it is reset."""
 
     probability: Float[Array, "p c"]
-    level: Float[Array, "p c"]
-    lag: Float[Array, "p c"]
+    position: Float[Array, "p c"]
+    collected: Float[Array, "p c"]
+    lost: Float[Array, "p c"]
 
 
-def _first_passage(
-    height: Float[Array, "p c"], ticks: Float[Array, "p c"], level: Float[Array, "p r"], sigma: PerPixel
-) -> _Passage:
-    """First of many independent comparisons height + noise >= level, averaged over the levels.
-
-    A group of ticks of constant hazard u fires at the fraction 1/u - 1/(e^u - 1) of its length;
-    1/2 - u (u + 6.3) / (2 u^2 + 12 u + 75.6) is that to 0.02.
-    """
-    weights = _reset_weights(level.dtype)
-    almost = 1 - jnp.finfo(level.dtype).eps
-    scale = 1 / (math.sqrt(2) * sigma[:, None])
-
-    def next_group(survived: Float[Array, "p r"], group: tuple[PerPixel, PerPixel]) -> tuple:
-        height, ticks = (x[:, None] for x in group)
-        exceeds = 0.5 * erfc((level - height) * scale)
-        hazard = -ticks * jnp.log1p(-jnp.minimum(exceeds, almost))
-        surviving = survived * jnp.exp(-hazard)
-        lean = hazard * (hazard + 6.3) / (2 * hazard**2 + 12 * hazard + 75.6)
-        fires = survived - surviving
-        return surviving, (fires @ weights, (fires * level) @ weights, (fires * lean) @ weights)
-
-    start = jnp.ones_like(level)
-    sums = jax.lax.scan(next_group, start, (height.T, ticks.T))[1]
-    probability, level_sum, lean_sum = (x.T for x in sums)
-    possible = probability > jnp.finfo(level.dtype).tiny ** 0.5
-    total = jnp.where(possible, probability, 1.0)
-    mean_level = jnp.where(possible, level_sum / total, level[:, :1])
-    length = jnp.sqrt(jnp.maximum(4 * ticks**2 - 1, 0.0)) / 2
-    return _Passage(probability, mean_level, -length * jnp.where(possible, lean_sum / total, 0.0))
+def _shares(probability: Float[Array, "p c"]) -> Float[Array, "p c"]:
+    """Scaled to sum 1, or 0 where nothing can happen."""
+    total = jnp.sum(probability, axis=1, keepdims=True)
+    possible = total > jnp.finfo(total.dtype).tiny ** 0.5
+    return jnp.where(possible, probability, 0.0) / jnp.where(possible, total, 1.0)
 
 
-def _reset_grid() -> np.ndarray:
-    """Standard deviations of the reset charge; the trapezoidal rule is the best one for a step."""
-    return np.linspace(-RESET_RANGE, RESET_RANGE, RESET_NODES)
-
-
-def _reset_weights(dtype: jnp.dtype) -> Array:
-    density = np.exp(-(_reset_grid() ** 2) / 2)
-    return jnp.asarray(density / density.sum(), dtype)
+def _moments(weight: Float[Array, "p c"], x: Float[Array, "p c"]) -> tuple[PerPixel, PerPixel]:
+    """(mean, variance)."""
+    mean = jnp.sum(weight * x, axis=1)
+    return mean, jnp.sum(weight * (x - mean[:, None]) ** 2, axis=1)
 
 
 def _at(charge: Waveform, position: Float[Array, "p m"]) -> Float[Array, "p m"]:

@@ -1,9 +1,9 @@
 """Pixel planes: the charge that electron clouds induce on pads, and the hits it triggers.
 
 A pad's signal is a short sum of separable terms p_r(x) p_r(y) b_r(z) (`pad_response`), so a cloud costs
-a few products per pad: p_r integrated exactly against its Gaussian along columns and rows
-(`hat_weights`), and b_r, met at the drift velocity, against its Gaussian in time. Only pads near
-charge exist, each with a timeline as long as its signal; `LArPix` turns timelines into hits.
+a few products per pad: p_r integrated against its Gaussian along columns and rows (`pad_table`), and b_r,
+met at the drift velocity, against its Gaussian in time. Only pads near charge exist, each with a timeline
+as long as its signal; `LArPix` turns timelines into hits.
 """
 
 from functools import partial
@@ -18,55 +18,35 @@ from jaxtyping import Array, Float, Int
 from dptoolkit import units
 from dptoolkit.charge.larpix import LArPix, PixelHits
 from dptoolkit.charge.nominal import Nominal
-from dptoolkit.charge.pad_response import PadResponse, build_pad_response
+from dptoolkit.charge.pad_response import build_pad_response
+from dptoolkit.charge.pad_table import PADS, TICKS, PadTable, pad_table
 from dptoolkit.charge.spread import hat_weights
 from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items
 from dptoolkit.events import Electrons, Hits, bucket, growth, scale_of
 from dptoolkit.params import Component
 
-PADS = 4
-"""Pads of a tile, along columns and along rows."""
-TICKS = 64
-"""Ticks of a tile."""
-CLOUDS = 16
+CLOUDS = 8
 """Clouds of a work item."""
-CHUNK = 8
+CHUNK = 16
 """Work items computed at once: bounds the memory."""
-WIDTHS = 4.4
-"""Standard deviations of a cloud that are kept: all but 1e-5."""
 FRONT_END = 64
 """Timelines given to the front end at once."""
 FAINT = 30.0
 """Pads that collect less [electrons] and stay far below the threshold are left out."""
 SAFE = 4.0
 """How many standard deviations of the noise are far below the threshold; then P(hit) < 3e-5."""
-ITEMS = 256
+GLANCE = 4
+"""Ticks between the looks at a pad's charge that decide whether it can matter."""
+MISSED = 1.1
+"""At least the highest charge over the highest of these looks."""
+ITEMS = 384
 """Smallest padded number of work items."""
 TIMELINES = ((6, 4096, 640), (16, 1536, 384), (0, 768, 192))
 """Timelines: (length [tiles], 0 for the full drift; smallest padded number of them, and of those that
 can matter)."""
 
 
-class PadTable(eqx.Module):
-    """`PadResponse` arranged for a tile: which term of which pad answers to charge at which node."""
-
-    matrix: Float[Array, "x r p"]
-    profiles: Float[Array, "r z"]
-    height_step: float = eqx.field(static=True)
-    nodes_per_pad: int = eqx.field(static=True)
-    halo: int = eqx.field(static=True)
-    """Pads by which a cloud may stick out of its tile."""
-    reach: int = eqx.field(static=True)
-    """Pads on each side on which a cloud induces."""
-    late: int = eqx.field(static=True)
-    """Ticks by which a cloud may stick out of its tile."""
-    lead: int = eqx.field(static=True)
-    """Ticks by which a signal starts before its charge arrives."""
-
-    @property
-    def window(self) -> int:
-        """Ticks of an item's signals."""
-        return -(-(self.lead + TICKS + 2 * self.late + 1) // TICKS) * TICKS
+PerCloud = Float[Array | np.ndarray, " d"]
 
 
 class PixelLayout(eqx.Module):
@@ -75,9 +55,9 @@ class PixelLayout(eqx.Module):
     items: Items
     place: Int[np.ndarray, "i a b"]
     """First sample in the flat buffer of timelines; beyond its end for pads that do not exist."""
-    pad: tuple[Int[np.ndarray, "p k"], ...]
+    pad: tuple[Int[np.ndarray, "_ 6"], ...]
     """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
-    seen: tuple[Int[np.ndarray, " s"], ...]
+    seen: tuple[Int[np.ndarray, " _"], ...]
     """Timelines that can matter, by position in their table; the number of timelines pads the rest."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     """Ticks of the timelines of each table."""
@@ -136,7 +116,7 @@ class PixelPlane(Component):
         """Pads of one drift volume."""
         return self.n_columns * self.n_rows
 
-    def pad_number(self, electrons: Electrons) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    def pad_number(self, electrons: Electrons) -> tuple[PerCloud, PerCloud]:
         """Continuous (column, row) of the clouds; pads are centred on whole numbers."""
         column = electrons.across / self.pitch + (self.n_columns - 1) / 2
         return column, electrons.up / self.pitch + (self.n_rows - 1) / 2
@@ -160,13 +140,7 @@ class PixelPlane(Component):
             on_plane &= np.isin(np.asarray(electrons.volume), self.serves)
         items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS)
         layout = self._timelines(items, scale)
-        least = self.front_end.threshold - SAFE * jnp.hypot(
-            self.front_end.reset_noise, self.front_end.uncorrelated_noise
-        )
-        matter = [
-            np.flatnonzero((np.asarray(highest) > least) | (np.asarray(last) > FAINT))
-            for highest, last in _extremes(self, electrons, layout, jnp.asarray(speed, electrons.n.dtype))
-        ]
+        matter = self._that_matter(electrons, layout, speed)
         needed = [scale_of(len(found), line[2]) for found, line in zip(matter, TIMELINES, strict=True)]
         if max(needed) > layout.scale:
             layout = self._timelines(items, max(needed))
@@ -176,6 +150,18 @@ class PixelPlane(Component):
             for found, size in zip(matter, sizes, strict=True)
         )
         return eqx.tree_at(lambda table: table.seen, layout, seen)
+
+    def _that_matter(self, electrons: Electrons, layout: PixelLayout, speed: float) -> list[np.ndarray]:
+        """Timelines of each table that can matter, the highest first: neighbours then have as many hits."""
+        front_end = self.front_end
+        noise = np.hypot(float(front_end.reset_noise), float(front_end.uncorrelated_noise))
+        least = float(front_end.threshold) - SAFE * noise
+        found = []
+        for extremes in _extremes(self, electrons, layout, jnp.asarray(speed, electrons.n.dtype)):
+            highest, last = (np.asarray(charge) for charge in extremes)
+            matters = np.flatnonzero((MISSED * highest > least) | (last > FAINT))
+            found.append(matters[np.argsort(-highest[matters], kind="stable")])
+        return found
 
     def __call__(
         self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""], key: Array | None = None
@@ -190,9 +176,12 @@ class PixelPlane(Component):
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
     def induce(
-        self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""]
+        self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""], every: int = 1
     ) -> list[Float[Array, "p t"]]:
-        """Cumulative induced charge [electrons] at the ticks of every timeline, a block a length."""
+        """Cumulative induced charge [electrons] at the ticks of every timeline, a block a length.
+
+        `every` > 1, a divisor of `TICKS`: only at the last of so many ticks, and so many times faster.
+        """
         column, row = self.pad_number(electrons)
         tick = self.front_end.tick
         clouds = jnp.stack(
@@ -207,9 +196,11 @@ class PixelPlane(Component):
             ],
             axis=-1,
         )
-        kernel = self._time_kernel(speed)
-        size = sum(len(pad) * length for pad, length in zip(layout.pad, layout.lengths, strict=True))
-        window = self.table.window
+        kernel = self.table.in_time(speed * self.front_end.tick)
+        kernel = kernel.reshape(*kernel.shape[:2], -1, every).sum(axis=-1)
+        window = kernel.shape[2]
+        lengths = [length // every for length in layout.lengths]
+        size = sum(len(pad) * length for pad, length in zip(layout.pad, lengths, strict=True))
 
         def add(buffer: Array, chunk: tuple[Array, ...]) -> Array:
             cloud, filled, tile, place = chunk
@@ -229,11 +220,11 @@ class PixelPlane(Component):
 
         chunks = jax.tree.map(
             lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])),
-            (layout.items.cloud, layout.items.filled, layout.items.tile, layout.place),
+            (layout.items.cloud, layout.items.filled, layout.items.tile, layout.place // every),
         )
         buffer = jax.lax.scan(add_chunk, jnp.zeros(size, clouds.dtype), chunks)[0]
         timelines, first = [], 0
-        for pad, length in zip(layout.pad, layout.lengths, strict=True):
+        for pad, length in zip(layout.pad, lengths, strict=True):
             block = buffer[first : first + len(pad) * length].reshape(len(pad), length)
             timelines.append(jnp.cumsum(block, axis=1))
             first += len(pad) * length
@@ -252,44 +243,19 @@ class PixelPlane(Component):
         n = jnp.where(filled, n, 0.0)
         multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
-        def share(place: Array, variance: Array, block: Array) -> Array:
-            first = block[:, None] * PADS - table.halo - 0.5
-            weights = hat_weights(
-                (place - first) * table.nodes_per_pad,
-                variance * table.nodes_per_pad**2,
-                table.matrix.shape[0],
-            )
-            return multiply("idx,xrp->idrp", weights, jax.lax.stop_gradient(table.matrix))
-
-        by_column = share(column, column_variance, tile[:, 2])
-        by_row = share(row, row_variance, tile[:, 3])
+        by_column = table.shares(column, column_variance, tile[:, 2] * PADS)
+        by_row = table.shares(row, row_variance, tile[:, 3] * PADS)
         moment = tick - tile[:, 4, None] * TICKS + table.late
-        in_time = n[..., None] * hat_weights(moment, tick_variance, kernel.shape[0])
-        signal = multiply("idn,nrt->idrt", in_time, kernel)
+        arrivals = n[..., None] * hat_weights(moment, tick_variance, kernel.shape[0])
+        signal = multiply("idn,nrt->idrt", arrivals, kernel)
         pads = by_column[..., :, None] * by_row[..., None, :]
         return multiply("idrab,idrt->iabt", pads, signal)
 
-    def _time_kernel(self, speed: Float[Array, ""]) -> Float[Array, "n r t"]:
-        """Charge induced per tick of the window by charge that arrives at each node in time."""
-        table = self.table
-        height = speed * self.front_end.tick * jnp.arange(table.lead + 1) / table.height_step
-        last = table.profiles.shape[1] - 1
-        cell = jnp.clip(jax.lax.stop_gradient(jnp.floor(height)).astype(int), 0, last - 1)
-        part = jnp.clip(height - cell, 0.0, 1.0)
-        profile = (1 - part) * table.profiles[:, cell] + part * table.profiles[:, cell + 1]
-        induced = profile[:, :-1] - profile[:, 1:]
-        n_nodes = TICKS + 2 * table.late + 1
-        # a cloud at node n fills ticks n .. n + lead of the window, the last at its arrival
-        before = table.lead + jnp.arange(n_nodes)[:, None] - jnp.arange(table.window)[None, :]
-        inside = (before >= 0) & (before < table.lead)
-        kernel = jnp.where(inside, induced[:, jnp.clip(before, 0, table.lead - 1)], 0.0)
-        return jnp.moveaxis(kernel, 0, 1)
-
     def _trigger(
         self,
-        charge: Float[Array, "p t"],
-        pad: Int[np.ndarray, "p k"],
-        seen: Int[np.ndarray, " s"],
+        charge: Float[Array, "n t"],
+        pad: Int[Array | np.ndarray, "n k"],
+        seen: Int[Array | np.ndarray, " s"],
         key: Array | None,
     ) -> Hits:
         charge = charge.at[seen].get(mode="fill", fill_value=0.0)
@@ -317,7 +283,7 @@ class PixelPlane(Component):
         n_groups = len(charge) // FRONT_END
         keys = None if key is None else jax.random.split(key, n_groups)
 
-        def group(part: tuple[Array, ...]) -> PixelHits:
+        def group(part: tuple[Array, Array, Array, Array | None]) -> PixelHits:
             charge, start, exists, key = part
             run = partial(self.front_end, key=key)
             shapes = jax.eval_shape(run, charge, start)
@@ -390,32 +356,6 @@ class PixelPlane(Component):
 def _extremes(
     plane: PixelPlane, electrons: Electrons, layout: PixelLayout, speed: Array
 ) -> list[tuple[Array, Array]]:
-    """(highest, last) induced charge of every timeline."""
-    return [(charge.max(axis=1), charge[:, -1]) for charge in plane.induce(electrons, layout, speed)]
-
-
-def pad_table(response: PadResponse, *, step: float, widest: float, longest: float) -> PadTable:
-    """Arrange a response for tiles; `step` [cm a tick], `widest` [pitch], `longest` [ticks]."""
-    per_pad = round(response.pitch / (response.nodes[1] - response.nodes[0]))
-    halo = max(1, int(np.ceil(WIDTHS * widest)))
-    half = (len(response.nodes) - 1) // 2
-    # what sticks out of the tile is faint, and the table's last half pad is shared with no other
-    reach = half // per_pad
-    n_nodes = (PADS + 2 * halo) * per_pad + 1
-    node = np.arange(n_nodes)[:, None] - (halo * per_pad + per_pad // 2)
-    pad = np.arange(-(halo + reach), PADS + halo + reach)[None, :]
-    column = node - pad * per_pad + half
-    inside = (column >= 0) & (column < len(response.nodes))
-    matrix = np.where(inside, response.factors[:, np.clip(column, 0, len(response.nodes) - 1)], 0.0)
-    real = jnp.result_type(float)
-    height_step = float(response.heights[1] - response.heights[0])
-    return PadTable(
-        matrix=jnp.asarray(np.moveaxis(matrix, 0, 1), real),
-        profiles=jnp.asarray(response.profiles, real),
-        height_step=height_step,
-        nodes_per_pad=per_pad,
-        halo=halo,
-        reach=reach,
-        late=int(np.ceil(WIDTHS * longest)) + 2,
-        lead=int(np.ceil(1.1 * response.heights[-1] / step)) + 1,
-    )
+    """(highest, last) induced charge of every timeline, seen every `GLANCE` ticks."""
+    charges = plane.induce(electrons, layout, speed, GLANCE)
+    return [(charge.max(axis=1), charge[:, -1]) for charge in charges]

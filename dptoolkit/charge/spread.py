@@ -3,7 +3,8 @@
 A response known at nodes and interpolated linearly in between is integrated exactly against a
 Gaussian of any width: the weight of a node is the Gaussian convolved with the node's hat function,
 the second difference of F(u) = int int Gaussian. Weights add up to 1: charge is conserved. One
-evaluation a node serves value and both derivatives.
+evaluation a node serves value and both derivatives. The share of a box, which has edges that no hats
+follow, is the difference of two normal distribution functions.
 """
 
 from functools import partial
@@ -14,8 +15,8 @@ from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 
 NARROWEST = 1e-6
-"""Added to the variance [squared node spacings]: keeps derivatives finite for clouds without extent; the
-weights move by less than 1e-5."""
+"""Added to the variance [squared node spacings or box widths]: keeps derivatives finite for clouds without
+extent. The weights of hats move by less than 1e-5, the edge of a box softens to a thousandth of its width."""
 
 
 def hat_weights(
@@ -26,6 +27,19 @@ def hat_weights(
     `position` of its centre in node spacings, `variance` of the Gaussian in their square.
     """
     return _shares(n_nodes, position, variance)
+
+
+def box_weights(
+    position: Float[Array, "..."], variance: Float[Array, "..."], n_boxes: int
+) -> Float[Array, "... n"]:
+    """Shares of a unit cloud on the boxes of width 1 around 0, 1, ... n_boxes - 1.
+
+    `position` of its centre in boxes, `variance` of the Gaussian in their square.
+    """
+    edge = jnp.arange(n_boxes + 1) - 0.5 - position[..., None]
+    sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
+    below = 0.5 * erfc(-edge / (sigma * 2**0.5))
+    return below[..., 1:] - below[..., :-1]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

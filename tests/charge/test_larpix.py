@@ -210,6 +210,14 @@ FIRST = {
 LATER = {"60 ke in 10 us": ramp(60e3, 100.3, 100), "60 ke in 30 us": ramp(60e3, 100.3, 300)}
 
 
+TWO_PULSES = {
+    "3 ke, 20 ke": (3e3, 20e3, 150),
+    "4 ke, 20 ke": (4e3, 20e3, 150),
+    "4.5 ke, 6 ke": (4.5e3, 6e3, 80),
+    "5 ke, 8 ke": (5e3, 8e3, 150),
+}
+
+
 def assert_samples_agree(charge, hits, bias, n=4000):
     """Within 4.5 standard errors and the stated `bias` of P, time [us] and charge [electrons]."""
     model = LArPix(max_hits=hits)
@@ -234,6 +242,20 @@ def test_mean_of_samples_is_the_expectation_of_the_first_hit(name):
 @pytest.mark.parametrize("name", LATER)
 def test_mean_of_samples_is_the_expectation_of_three_hits(name):
     assert_samples_agree(LATER[name], 3, (0.004, 0.04, 30.0))
+
+
+@pytest.mark.parametrize("name", TWO_PULSES)
+def test_mean_of_samples_is_the_expectation_when_either_of_two_pulses_makes_the_first_hit(name):
+    first, second, ticks = TWO_PULSES[name]
+    charge = ramp(first, 100.3, 10) + ramp(second, 100.3 + ticks, 20)
+    assert_samples_agree(charge, 2, (0.006, 0.1, 120.0))
+
+
+def test_the_second_hit_needs_the_first_to_be_the_small_pulse():
+    """3 ke fires with P = 0.23; only then 20 ke makes a second hit."""
+    charge = ramp(3e3, 100.3, 10) + ramp(20e3, 250.3, 20)
+    small = run(LArPix(), ramp(3e3, 100.3, 10, 250)).probability[0, 0]
+    np.testing.assert_allclose(run(LArPix(), charge).probability[0, 1], small, atol=0.006)
 
 
 def test_noise_fires_as_often_as_the_exact_first_passage_says():

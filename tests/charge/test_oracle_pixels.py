@@ -18,11 +18,8 @@ PITCH, PAD, TICK, LENGTH, N = 0.4434, 0.36, 0.1, 20.0, 80
 D_L, D_T, LIFETIME, SPEED = 4.0e-6, 8.8e-6, 2200.0, 0.15965
 REACH = 4 * PITCH
 DZ = REACH / np.ceil(REACH / 0.016)
-TOLERANCE = 3e-3
+TOLERANCE = 6e-4
 """Relative L2 of the cumulative charge."""
-AT_A_CORNER = {1.0: 0.16, 5.0: 0.03, 10.0: 0.01, 19.0: TOLERANCE}
-"""The same less than a node spacing (pitch / 20) from two edges of the cell: the linear response between the
-nodes rounds the edge that shares the charge, until diffusion is wider than a spacing (5 cm)."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,7 @@ def induce(detector, segments, layout):
     return detector.planes[0].induce(clouds, layout.planes["pixels"], speed)
 
 
-@pytest.mark.parametrize("drift", [1.0, 5.0, 10.0, 19.0])
+@pytest.mark.parametrize("drift", [0.3, 1.0, 5.0, 10.0, 19.0])
 @pytest.mark.parametrize("cell", [(0.0, 0.0), (0.21, -0.13), (0.5, 0.3), (0.46, 0.47)])
 def test_cumulative_charge_is_the_closed_form_convolved_with_the_cloud(small_pixel, speed, drift, cell):
     """On the pad of the cell and its eight neighbours, relative to the largest of them."""
@@ -90,4 +87,4 @@ def test_cumulative_charge_is_the_closed_form_convolved_with_the_cloud(small_pix
     seen = np.array([found[p] for p in around])
     norm = np.linalg.norm(expected, axis=1).max()
     worst = np.linalg.norm(seen - expected, axis=1).max() / norm
-    assert worst < (AT_A_CORNER[drift] if min(cell) > 0.45 else TOLERANCE)
+    assert worst < TOLERANCE

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
-from dptoolkit.charge.spread import NARROWEST, hat_weights
+from dptoolkit.charge.spread import NARROWEST, box_weights, hat_weights
 
 NODES = jnp.arange(-60, 61)
 CENTRES = (0.0, 0.2137, 0.5, -0.99)
@@ -82,3 +83,36 @@ def test_float32_keeps_the_charge():
         shares = hat_weights(jnp.float32(60.37), jnp.float32(variance), 121)
         assert shares.dtype == jnp.float32
         assert float(shares.sum()) == pytest.approx(1, abs=3e-6)
+
+
+def boxes(centre, variance):
+    """Shares on the boxes -40 ... 40."""
+    return box_weights(jnp.asarray(centre) + 40, jnp.asarray(variance, float), 81)
+
+
+@pytest.mark.parametrize("variance", VARIANCES)
+@pytest.mark.parametrize("centre", CENTRES)
+def test_shares_of_boxes_are_exact_and_add_up_to_one(centre, variance):
+    shares, sigma = boxes(centre, variance), np.sqrt(variance + NARROWEST)
+    edges = np.arange(-40, 42) - 0.5
+    np.testing.assert_allclose(shares, np.diff(ndtr((edges - centre) / sigma)), atol=1e-14)
+    assert float(shares.sum()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("variance", [1e-3, 0.05, 1.0])
+def test_gradient_of_boxes_is_the_finite_difference_and_conserves_charge(variance):
+    h, k = 1e-6, 1e-5 * variance
+    for centre in CENTRES[1:]:
+        by_centre, by_variance = (jax.jacfwd(boxes, argnums=i)(centre, variance) for i in (0, 1))
+        by_steps = (boxes(centre + h, variance) - boxes(centre - h, variance)) / (2 * h)
+        np.testing.assert_allclose(by_centre, by_steps, atol=1e-7)
+        by_steps = (boxes(centre, variance + k) - boxes(centre, variance - k)) / (2 * k)
+        np.testing.assert_allclose(by_variance, by_steps, atol=1e-7 / variance)
+        assert abs(float(by_centre.sum())) < 1e-9 and abs(float(by_variance.sum())) < 1e-9
+
+
+def test_gradients_of_boxes_are_finite_without_width():
+    for centre in CENTRES:
+        for argument in (0, 1):
+            assert np.isfinite(jax.jacfwd(boxes, argnums=argument)(centre, 0.0)).all()
+            assert np.isfinite(jax.jacrev(boxes, argnums=argument)(centre, 0.0)).all()
