@@ -1,7 +1,7 @@
 """The response of a wire plane, arranged for fast simulation: a matrix per frequency.
 
-From induced currents at sub-wire offsets (`field_response`, or a table) to what a tile of wires and
-ticks needs: the answer of every wire in reach to charge at every sub-wire node, at every frequency.
+From induced currents at sub-wire offsets (`field_response`, or a table) to what a group of wires
+needs: the answer of every wire in reach to charge at every sub-wire node, at every frequency.
 """
 
 from itertools import pairwise
@@ -23,7 +23,7 @@ TICKS = 64
 """Ticks of a block."""
 REACH = 10
 """Wires on each side on which a cloud induces."""
-GROUP = 8
+GROUP = 4
 """Wires whose charge is folded with the response at once: the response does not depend on the place."""
 WIDTHS = 4.4
 """Standard deviations of a cloud that are kept: all but 1e-5."""
@@ -34,8 +34,9 @@ APPROACH = 8.0
 class Band(eqx.Module):
     """The response in a range of frequencies: low ones reach many wires, high ones few."""
 
-    matrix: Complex[Array, "f w x"]
-    """From charge at node x of a group of wires to wire w of the window around the group."""
+    matrix: Float[Array, "f cx cw"]
+    """From charge at node x of a group of wires to wire w of the window around the group; c numbers the
+    real and the imaginary part."""
     first: int = eqx.field(static=True)
     """First frequency [cycles per window]."""
     margin: int = eqx.field(static=True)
@@ -52,12 +53,10 @@ class WireResponse(eqx.Module):
 
     bands: tuple[Band, ...]
     nodes_per_wire: int = eqx.field(static=True)
-    halo: int = eqx.field(static=True)
-    """Wires by which a cloud may stick out of its tile."""
     window: int = eqx.field(static=True)
     """Ticks of the Fourier window."""
     lead: int = eqx.field(static=True)
-    """Blocks of ticks by which the window starts before the tile."""
+    """Blocks of ticks by which the window starts before the charge."""
 
     @property
     def n_frequencies(self) -> int:
@@ -65,14 +64,9 @@ class WireResponse(eqx.Module):
         return self.bands[-1].first + self.bands[-1].matrix.shape[0]
 
     @property
-    def n_groups(self) -> int:
-        """Groups of wires in a tile and its halo."""
-        return (WIRES + 2 * self.halo) // GROUP
-
-    @property
     def n_nodes(self) -> int:
-        """Nodes of a tile and its halo."""
-        return self.n_groups * GROUP * self.nodes_per_wire
+        """Nodes of a group of wires."""
+        return GROUP * self.nodes_per_wire
 
 
 def wire_response(
@@ -81,22 +75,20 @@ def wire_response(
     currents: Float[np.ndarray, "o t"],
     *,
     tick_period: float,
-    widest: float,
     longest: float,
     electronics: ColdElectronics,
     keep: float = 1e-4,
 ) -> WireResponse:
     """A plane's response from induced currents [1/us] at `offsets` [pitch] and `times` [us].
 
-    `widest` [pitch] and `longest` [ticks] are the largest standard deviations of a cloud; `keep`
-    is the relative L2 norm of what is left out at high frequencies and far wires.
+    `longest` [ticks] is the largest standard deviation of a cloud; `keep` is the relative L2 norm of
+    what is left out at high frequencies and far wires.
     """
     per_wire = round(1 / (offsets[1] - offsets[0]))
     if len(offsets) != 2 * REACH * per_wire + 1 or not np.isclose(offsets[0], -REACH):
         raise ValueError(
             f"offsets: expected {-REACH}..{REACH} in equal steps, got {offsets[0]}..{offsets[-1]}"
         )
-    halo = -(-max(1, int(np.ceil(WIDTHS * widest))) // (GROUP // 2)) * (GROUP // 2)
     reach_ticks = WIDTHS * longest + 2
     before = -times[0] / tick_period + reach_ticks
     after = (times[-1] + 8 * float(electronics.peaking_time)) / tick_period + reach_ticks
@@ -117,9 +109,15 @@ def wire_response(
         column = np.rint((node[None, :] - wires[:, None] + REACH) * per_wire).astype(int)
         near = (column >= (REACH - reach) * per_wire) & (column <= (REACH + reach) * per_wire)
         matrix = spectrum[first:last][:, np.clip(column, 0, len(offsets) - 1)]
-        dtype = jnp.result_type(float, jnp.complex64)
-        bands.append(Band(jnp.asarray(np.where(near, matrix, 0.0), dtype), first, REACH - reach))
-    return WireResponse(tuple(bands), nodes_per_wire=per_wire, halo=halo, window=window, lead=lead)
+        bands.append(Band(_real(np.where(near, matrix, 0.0)), first, REACH - reach))
+    return WireResponse(tuple(bands), nodes_per_wire=per_wire, window=window, lead=lead)
+
+
+def _real(matrix: Complex[np.ndarray, "f w x"]) -> Float[Array, "f cx cw"]:
+    """The same product for real and imaginary parts one after the other."""
+    turned = np.swapaxes(matrix, 1, 2)
+    whole = np.block([[turned.real, turned.imag], [-turned.imag, turned.real]])
+    return jnp.asarray(whole, jnp.result_type(float))
 
 
 def _bands(power: Float[np.ndarray, "f o"], per_wire: int, keep: float) -> list[tuple[int, int, int]]:

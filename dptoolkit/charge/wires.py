@@ -3,11 +3,11 @@
 Signal(wire, tick) = sum over clouds of charge x (response * Gaussian)(wire - s, tick - t). Along
 the wire number s the response is known at sub-wire nodes and integrated exactly against the
 Gaussian (`hat_weights`); along time everything happens in the frequency domain, where a shift is a
-phase, a Gaussian a Gaussian and the electronics a factor. Clouds of one tile share the response,
-so a tile is two matrix products: nodes x clouds x frequencies, then wires x nodes per frequency.
+phase, a Gaussian a Gaussian and the electronics a factor. Clouds on one group of wires share the
+response, so a group is two matrix products: nodes x clouds x frequencies, then wires x nodes per
+frequency. A cloud that reaches over several groups is on the list of each.
 """
 
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -21,10 +21,12 @@ from dptoolkit.charge.electronics import ColdElectronics, Digitiser, RCCoupling,
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.spread import hat_weights
 from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items, slots
+from dptoolkit.charge.waves import waves
 from dptoolkit.charge.wire_response import (
     GROUP,
     REACH,
     TICKS,
+    WIDTHS,
     WIRES,
     WireResponse,
     induced_currents,
@@ -33,19 +35,23 @@ from dptoolkit.charge.wire_response import (
 from dptoolkit.events import Electrons, Waveforms, growth, scale_of
 from dptoolkit.params import Component, param
 
-CLOUDS = 48
+CLOUDS = 32
 """Clouds of a work item."""
-CHUNK = 8
+CHUNK = 32
 """Work items computed at once: bounds the memory."""
-ITEMS, BLOCKS = 64, 192
+ITEMS, BLOCKS = 192, 192
 """Smallest padded numbers of work items and of blocks."""
+MARGIN = 1.0
+"""Wires by which a cloud may move before the layout must be made anew."""
 
 
 class WireLayout(eqx.Module):
     """Work items of one plane, and the blocks of the read-out around each."""
 
     items: Items
-    slot: Int[np.ndarray, "i a b"]
+    """Clouds on one group of wires in one block of ticks."""
+    slot: Int[np.ndarray, "i w k"]
+    """Where the signal of a wire in a block of ticks is added: 16 times the block, plus the wire in it."""
     block: Int[np.ndarray, "b k"]
     """(event, group, channel block, tick block) of every block of the read-out."""
     n_blocks: Int[np.ndarray, ""]
@@ -109,7 +115,6 @@ class WirePlane(Component):
             times,
             currents,
             tick_period=tick_period,
-            widest=nominal.widest / pitch,
             longest=nominal.longest / tick_period,
             electronics=parts["electronics"],
         )
@@ -148,25 +153,16 @@ class WirePlane(Component):
 
     def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> WireLayout:
         """Deal concrete clouds to work items, padded to `scale` at least; on the host."""
-        s = np.asarray(self.wire_number(electrons))
-        tick = np.asarray(self._tick(electrons, jnp.asarray(speed)))
-        event, volume = np.asarray(electrons.event), np.asarray(electrons.volume)
-        wire_block = np.floor((s + 0.5) / WIRES).astype(int)
-        tick_block = np.floor(tick / TICKS).astype(int)
-        valid = (np.asarray(electrons.n) > 0) & (s > -1) & (s < self.n_wires)
-        keys = np.stack([event, volume, wire_block, tick_block], axis=1)
-        items = deal(keys, valid, CLOUDS)
-
-        n_wire, n_tick = self._parts()
-        side = n_wire // 2
+        items = self._items(electrons, speed)
+        n_tick = self.response.window // TICKS
         tile = items.tile.astype(int)[:, None, None, :]
-        wires = tile[..., 2] + np.arange(-side, side + 1)[:, None]
+        wires = tile[..., 2] * GROUP + np.arange(-REACH, GROUP + REACH)[:, None]
         ticks = tile[..., 3] - self.response.lead + np.arange(n_tick)
-        on_plane = (wires >= 0) & (wires * WIRES < self.n_wires)
-        on_plane = on_plane & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
-        group, channel = self._channel_block(tile[..., 1], wires)
+        on_plane = (wires >= 0) & (wires < self.n_wires) & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
+        group, channel = self._channel_block(tile[..., 1], wires // WIRES)
         key = np.stack(np.broadcast_arrays(tile[..., 0], group, channel, ticks), axis=-1)
         slot, block = slots(key, on_plane)
+        slot = np.where(on_plane, slot * WIRES + wires % WIRES, UNWANTED).astype(np.int32)
         scale = max(scale, scale_of(len(slot), ITEMS), scale_of(len(block), BLOCKS))
         n_items = ITEMS * growth(scale)
         return WireLayout(
@@ -176,6 +172,23 @@ class WirePlane(Component):
             n_blocks=np.array(len(block), np.int32),
             scale=scale,
         )
+
+    def _items(self, electrons: Electrons, speed: float) -> Items:
+        """Work items of concrete clouds: each is dealt to all groups of wires that it reaches."""
+        s = np.asarray(self.wire_number(electrons))
+        tick = np.asarray(self._tick(electrons, jnp.asarray(speed)))
+        reach = WIDTHS * np.sqrt(np.maximum(np.asarray(self.wire_variance(electrons)), 0.0)) + MARGIN
+        valid = (np.asarray(electrons.n) > 0) & (s > -1) & (s < self.n_wires)
+        first = np.floor((s - reach + 0.5) / GROUP).astype(int)
+        n_groups = np.where(valid, np.floor((s + reach + 0.5) / GROUP).astype(int) - first + 1, 0)
+        cloud = np.repeat(np.arange(len(s)), n_groups)
+        group = first[cloud] + np.arange(len(cloud)) - np.repeat(np.cumsum(n_groups) - n_groups, n_groups)
+        volume, event = np.asarray(electrons.volume), np.asarray(electrons.event)
+        tick_block = np.floor(tick / TICKS).astype(int)
+        keys = np.stack([event[cloud], volume[cloud], group, tick_block[cloud]], axis=1)
+        items = deal(keys, np.ones(len(cloud), bool), CLOUDS)
+        held = cloud[items.cloud] if len(cloud) else items.cloud
+        return Items(held.astype(np.int32), items.filled, items.tile)
 
     def __call__(
         self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""], key: Array | None = None
@@ -210,82 +223,52 @@ class WirePlane(Component):
         shaping = self.gain * self.electronics.spectrum(omega) / self.tick_period
         place = (self.wire_number(electrons), self.wire_variance(electrons))
         time = (self._tick(electrons, speed), electrons.var_time / self.tick_period**2)
-        clouds = jnp.stack([electrons.n, *place, *time], axis=-1)
-        n_blocks = len(layout.block)
+        clouds = jnp.stack([electrons.n, *place, *time])
+        shapes = jnp.stack([shaping.real, shaping.imag, shaping.imag, -shaping.real])
         matrices = [jax.lax.stop_gradient(band.matrix) for band in response.bands]
 
-        def add_chunk(blocks: Array, chunk: tuple[Items, Array]) -> Array:
+        def add_chunk(rows: Array, chunk: tuple[Items, Array]) -> Array:
             items, slot = chunk
-            signal = self._tile_signals(clouds[items.cloud], items, matrices, shaping)
-            return blocks.at[slot].add(signal, mode="drop")
+            signal = self._signals(clouds[:, items.cloud], items, matrices, shapes)
+            return rows.at[slot].add(signal.reshape(*slot.shape, TICKS), mode="drop")
 
-        def add_unless_empty(blocks: Array, chunk: tuple[Items, Array]) -> tuple[Array, None]:
+        def add_unless_empty(rows: Array, chunk: tuple[Items, Array]) -> tuple[Array, None]:
             occupied = jnp.any(chunk[0].filled)
-            return jax.lax.cond(occupied, add_chunk, lambda blocks, _: blocks, blocks, chunk), None
+            return jax.lax.cond(occupied, add_chunk, lambda rows, _: rows, rows, chunk), None
 
-        empty = jnp.zeros((n_blocks, WIRES, TICKS), clouds.dtype)
+        empty = jnp.zeros((len(layout.block) * WIRES, TICKS), clouds.dtype)
         chunks = jax.tree.map(
             lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])), (layout.items, layout.slot)
         )
-        return jax.lax.scan(jax.checkpoint(add_unless_empty), empty, chunks)[0]
+        rows, _ = jax.lax.scan(jax.checkpoint(add_unless_empty), empty, chunks)
+        return rows.reshape(-1, WIRES, TICKS)
 
-    def _tile_signals(
+    def _signals(
         self,
-        clouds: Float[Array, "i d 5"],
+        clouds: Float[Array, "5 i d"],
         items: Items,
-        matrices: list[Complex[Array, "f w x"]],
-        shaping: Complex[Array, " f"],
-    ) -> Float[Array, "i a b w t"]:
-        """Signals of a chunk of items on the blocks around each."""
+        matrices: list[Float[Array, "f cx cw"]],
+        shapes: Float[Array, "4 f"],
+    ) -> Float[Array, "i w t"]:
+        """Signals of a chunk of items on the wires and ticks around each."""
         r = self.response
-        tile = items.tile
-        n, s, s_variance, tick, t_variance = jnp.moveaxis(clouds, -1, 0)
+        n, s, s_variance, tick, t_variance = clouds
         n = jnp.where(items.filled, n, 0.0)
-        # along the wires: nodes of the tile and its halo
-        first = tile[:, 2, None] * WIRES - r.halo - 0.5
+        first = items.tile[:, 2, None] * GROUP - 0.5
         across = hat_weights((s - first) * r.nodes_per_wire, s_variance * r.nodes_per_wire**2, r.n_nodes)
-        # along time: phase and damping at every frequency
-        turn = 2 * jnp.pi / r.window * jnp.arange(r.n_frequencies)
-        cosine, sine = _harmonics(2 * jnp.pi / r.window * (tick - tile[:, 3, None] * TICKS), len(turn))
-        damping = n[..., None] * jnp.exp(-0.5 * turn**2 * t_variance[..., None])
-        multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-        real = multiply("idx,idf->fxi", across, damping * cosine)
-        imaginary = multiply("idx,idf->fxi", across, -damping * sine)
-        charge = jax.lax.complex(real, imaginary)
-        groups = charge.reshape(len(turn), r.n_groups, -1, charge.shape[-1])
-        signal = _sampled(self._induce(groups, matrices) * shaping[:, None, None], r.window)
-        n_wire, n_tick = self._parts()
-        margin = (n_wire * WIRES - signal.shape[0]) // 2
-        signal = jnp.pad(signal, ((margin, margin), (0, 0), (0, 0)))
-        blocks = signal.reshape(n_wire, WIRES, -1, n_tick, TICKS)
-        return jnp.transpose(blocks, (2, 0, 3, 1, 4))
-
-    def _induce(
-        self, groups: Complex[Array, "f g x i"], matrices: list[Complex[Array, "f w x"]]
-    ) -> Complex[Array, "f w i"]:
-        """Answers of the wires of the window to the charge on each group of wires, added up."""
-        multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-        bands = []
-        for band, matrix in zip(self.response.bands, matrices, strict=True):
-            charge = groups[band.first : band.first + matrix.shape[0]]
-            answer = multiply("fwx,fgxi->fgwi", matrix, charge)
-            answer = jnp.pad(answer, ((0, 0), (0, 0), (band.margin, band.margin), (0, 0)))
-            last = charge.shape[1] - 1
-            bands.append(
-                sum(
-                    jnp.pad(answer[:, g], ((0, 0), (g * GROUP, (last - g) * GROUP), (0, 0)))
-                    for g in range(last + 1)
-                )
-            )
-        return jnp.concatenate(bands)
+        along = _spectra(n, tick - items.tile[:, 3, None] * TICKS, t_variance, shapes, r.window)
+        charge = _multiply("idcf,idx->ifcx", along, across)
+        charge = charge.reshape(*charge.shape[:2], -1)
+        answers = []
+        for band, matrix in zip(r.bands, matrices, strict=True):
+            answer = _multiply("ifx,fxw->fiw", charge[:, band.first : band.first + len(matrix)], matrix)
+            answer = answer.reshape(*answer.shape[:2], 2, -1)
+            answers.append(jnp.pad(answer, ((0, 0), (0, 0), (0, 0), (band.margin, band.margin))))
+        answer = jnp.concatenate(answers)
+        return _sampled(jax.lax.complex(answer[:, :, 0], answer[:, :, 1]), r.window)
 
     def _tick(self, electrons: Electrons, speed: Float[Array, ""]) -> Float[Array, " d"]:
         return (electrons.time + self.distance / speed) / self.tick_period
-
-    def _parts(self) -> tuple[int, int]:
-        """Blocks (along wires, along ticks) that one item touches."""
-        side = -(-(self.response.halo + REACH) // WIRES)
-        return 2 * side + 1, self.response.window // TICKS
 
     def _channel_block(self, volume: np.ndarray, wires: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not self.wrapped:
@@ -324,7 +307,27 @@ def _convolve(both: Float[Array, "b w t"], taps: Float[Array, " k"]) -> Float[Ar
     return jnp.einsum("bwk,tk->bwt", both, toeplitz, precision=jax.lax.Precision.HIGHEST)
 
 
-def _sampled(spectrum: Complex[Array, "f w i"], window: int) -> Float[Array, "w i t"]:
+def _multiply(axes: str, a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.einsum(axes, a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def _spectra(
+    n: Float[Array, "i d"],
+    tick: Float[Array, "i d"],
+    variance: Float[Array, "i d"],
+    shapes: Float[Array, "4 f"],
+    window: int,
+) -> Float[Array, "i d c f"]:
+    """Real and imaginary part of the shaped spectrum of `n` electrons arriving at `tick`.
+
+    `shapes`: real and imaginary part of what the cosine, then of what the sine is multiplied by.
+    """
+    cosine, sine = waves(shapes.shape[1], window, tick, variance)
+    n = n[..., None, None]
+    return n * (cosine[..., None, :] * shapes[:2] + sine[..., None, :] * shapes[2:])
+
+
+def _sampled(spectrum: Complex[Array, "f i w"], window: int) -> Float[Array, "i w t"]:
     """Samples at the ticks of the window; frequencies above the Nyquist frequency fold back."""
     half = window // 2
     kept = jnp.zeros((half + 1, *spectrum.shape[1:]), spectrum.dtype)
@@ -332,16 +335,6 @@ def _sampled(spectrum: Complex[Array, "f w i"], window: int) -> Float[Array, "w 
     folded = spectrum[half + 1 :]
     kept = kept.at[half - len(folded) : half].add(jnp.conj(folded[::-1]))
     return jnp.fft.irfft(jnp.moveaxis(kept, 0, -1), window)
-
-
-def _harmonics(angle: Float[Array, "..."], n: int) -> tuple[Float[Array, "... n"], Float[Array, "... n"]]:
-    """Cos and sin of 0, 1, ... n - 1 times `angle` (n a multiple of 16), by products of few of them."""
-    fine = angle[..., None] * jnp.arange(16)
-    coarse = 16 * angle[..., None] * jnp.arange(n // 16)
-    c, s = jnp.cos(fine)[..., None, :], jnp.sin(fine)[..., None, :]
-    cc, ss = jnp.cos(coarse)[..., None], jnp.sin(coarse)[..., None]
-    shape = (*angle.shape, n)
-    return (cc * c - ss * s).reshape(shape), (ss * c + cc * s).reshape(shape)
 
 
 def wire_lengths(
