@@ -17,10 +17,11 @@ RESET_RANGE = 4.5
 
 
 class Passage(eqx.Module):
-    """Per abscissa: chance to fire there, mean level crossed, and how far from the abscissa [ticks]."""
+    """Per abscissa: chance to fire there, mean and variance of the level crossed, and how far away [ticks]."""
 
     probability: Float[Array, "p c"]
     level: Float[Array, "p c"]
+    level_variance: Float[Array, "p c"]
     lag: Float[Array, "p c"]
 
 
@@ -43,16 +44,18 @@ def first_passage(
         surviving = survived * jnp.exp(-hazard)
         lean = hazard * (hazard + 6.3) / (2 * hazard**2 + 12 * hazard + 75.6)
         fires = survived - surviving
-        return surviving, (fires @ weights, (fires * level) @ weights, (fires * lean) @ weights)
+        sums = (fires, fires * level, fires * (level - middle) ** 2, fires * lean)
+        return surviving, tuple(x @ weights for x in sums)
 
-    start = jnp.ones_like(level)
+    start, middle = jnp.ones_like(level), jnp.mean(level, axis=1, keepdims=True)
     sums = jax.lax.scan(next_group, start, (height.T, ticks.T))[1]
-    probability, level_sum, lean_sum = (x.T for x in sums)
+    probability, level_sum, square_sum, lean_sum = (x.T for x in sums)
     possible = probability > jnp.finfo(level.dtype).tiny ** 0.5
     total = jnp.where(possible, probability, 1.0)
     mean_level = jnp.where(possible, level_sum / total, level[:, :1])
     length = jnp.sqrt(jnp.maximum(4 * ticks**2 - 1, 0.0)) / 2
-    return Passage(probability, mean_level, -length * jnp.where(possible, lean_sum / total, 0.0))
+    variance = jnp.where(possible, square_sum / total - (mean_level - middle) ** 2, 0.0)
+    return Passage(probability, mean_level, jnp.maximum(variance, 0.0), -length * jnp.where(possible, lean_sum / total, 0.0))
 
 
 def reset_grid() -> np.ndarray:

@@ -57,6 +57,12 @@ class PixelHits(eqx.Module):
     """The integration: from the reset before the hit ... [us]"""
     window_end: PerHit
     """... to the end of the hold [us]."""
+    charge_sigma: PerHit
+    """Standard deviation of the charge given the hit, rounding included [electrons]; 0 in a sample."""
+    time_sigma: PerHit
+    """Of the time given the hit [us]."""
+    correlation: PerHit
+    """Of charge and time given the hit."""
     overflow: PerPixel
     """Probability that all columns are used and more than a threshold of charge follows."""
 
@@ -153,7 +159,11 @@ class LArPix(Component):
         def in_us(position: PerHit) -> PerHit:
             return jnp.where(real, time0[:, None] + self.tick * position, 0.0)
 
+        charge_sigma, time_sigma, correlation = self._widths(triggers)
         return PixelHits(
+            charge_sigma=jnp.where(real, charge_sigma, 0.0),
+            time_sigma=jnp.where(real, time_sigma, 0.0),
+            correlation=jnp.where(real, correlation, 0.0),
             charge=jnp.where(real, collected, 0.0),
             time=in_us(triggers.position),
             probability=triggers.probability,
@@ -162,6 +172,13 @@ class LArPix(Component):
             window_end=in_us(triggers.position + self._hold_ticks),
             overflow=jnp.where(remaining >= self.threshold, triggers.probability[:, -1], 0.0),
         )
+
+    def _widths(self, triggers: "_Triggers") -> tuple[PerHit, PerHit, PerHit]:
+        """Standard deviations of charge and time, and their correlation: noise, ADC steps, one tick."""
+        rounding = (self._step / (self.gain * 1e-3)) ** 2 / 12
+        charge = jnp.sqrt(triggers.spread**2 + self.uncorrelated_noise**2 + rounding)
+        position = jnp.sqrt(triggers.position_spread**2 + 1 / 12)
+        return charge, self.tick * position, triggers.covariance / (charge * position)
 
     def _crossings(
         self, charge: Waveform, noise: Waveform | float = 0.0, resets: PerHit | float = 0.0
@@ -185,7 +202,8 @@ class LArPix(Component):
             position = jnp.where(hit > 0, jnp.maximum(start, after[:, 0] - fraction), 0.0)
             end = position[:, None] + self._hold_ticks
             collected = _at(charge, end)[:, 0] - base + reset
-            trigger = _Triggers(position, start, hit, collected, jnp.zeros_like(hit))
+            none = jnp.zeros_like(hit)
+            trigger = _Triggers(position, start, hit, collected, none, none, none)
             return (hit, end[:, 0] + RESET_TICKS), trigger
 
         nothing = jnp.zeros_like(charge[:, 0])
@@ -204,13 +222,17 @@ class LArPix(Component):
             probability = chances[0] + chances[1]
             weight = _shares(found.probability)
             mean_charge, charge_variance = _moments(weight, found.collected)
+            mean_position, position_variance = _moments(weight, found.position)
+            both = (found.collected - mean_charge[:, None]) * (found.position - mean_position[:, None])
             starts = sum(chance * branch.start for chance, branch in zip(chances, branches, strict=True))
             trigger = _Triggers(
-                jnp.sum(weight * found.position, axis=1),
+                mean_position,
                 starts / jnp.where(probability > 0, probability, 1.0),
                 probability,
                 mean_charge,
-                _root(charge_variance),
+                _root(charge_variance + jnp.sum(weight * found.variance, axis=1)),
+                _root(position_variance),
+                jnp.sum(weight * both, axis=1),
             )
             late = self._late(weight, found.lost)
             return tuple(self._after(found, share) for share in (1 - late, late)), trigger
@@ -240,7 +262,8 @@ class LArPix(Component):
             end = position + self._hold_ticks
             collected = _at(charge, end) - base + self.threshold - passage.level
             probability = branch.reached[:, None] * passage.probability
-            return _Ways(probability, position, collected, _at(charge, end + RESET_TICKS))
+            lost = _at(charge, end + RESET_TICKS)
+            return _Ways(probability, position, collected, passage.level_variance, lost)
 
         none = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(look, branch))
         return jax.lax.cond(jnp.any(branch.reached > UNLIKELY), look, lambda _: none, branch)
@@ -306,6 +329,9 @@ class _Triggers(eqx.Module):
     probability: Array
     charge: Array
     spread: Array
+    position_spread: Array
+    covariance: Array
+    """Of charge and position."""
 
 
 class _Branch(eqx.Module):
@@ -324,6 +350,8 @@ class _Ways(eqx.Module):
     probability: Float[Array, "p c"]
     position: Float[Array, "p c"]
     collected: Float[Array, "p c"]
+    variance: Float[Array, "p c"]
+    """Of the charge collected, by that of the reset charge."""
     lost: Float[Array, "p c"]
 
 

@@ -10,6 +10,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Int
 
+from dptoolkit.events import distinct_rows
+
 UNWANTED = 2**31 - 1
 """A slot beyond any array: what is added there is dropped."""
 
@@ -26,7 +28,7 @@ class Items(eqx.Module):
 def deal(keys: Int[np.ndarray, "d k"], valid: Bool[np.ndarray, " d"], per_item: int) -> Items:
     """Sort clouds by their tile `keys` and deal them to items."""
     index = np.flatnonzero(valid)
-    tiles, inverse, counts = np.unique(keys[index], axis=0, return_inverse=True, return_counts=True)
+    tiles, inverse, counts = distinct_rows(keys[index])
     order = index[np.argsort(inverse.ravel(), kind="stable")]
     n_items_of = -(-counts // per_item)
     n_items = int(n_items_of.sum())
@@ -60,7 +62,7 @@ def slots(keys: Int[np.ndarray, "... k"], wanted: Bool[np.ndarray, "..."]) -> tu
     Returns (slot of every key, UNWANTED for the others; the distinct keys).
     """
     flat, mask = keys.reshape(-1, keys.shape[-1]), wanted.reshape(-1)
-    distinct, inverse = np.unique(flat[mask], axis=0, return_inverse=True)
+    distinct, inverse, _ = distinct_rows(flat[mask])
     slot = np.full(len(flat), UNWANTED, np.int32)
     slot[mask] = inverse.ravel()
     return slot.reshape(wanted.shape), distinct.astype(np.int32)

@@ -1,9 +1,11 @@
 """Fits: everything is stated against `Problem`, whatever the detector and whatever is free."""
 
-from dptoolkit.inference.fit import FitResult, Snapshot, fit, steps
+from dptoolkit.inference.fit import FitResult, Snapshot, fit, graduated, steps
 from dptoolkit.inference.losses import (
     CensoredHits,
     GaussianChi2,
+    HitLikelihood,
+    MultiScale,
     PoissonLikelihood,
     SquaredDifference,
 )
@@ -20,6 +22,8 @@ __all__ = [
     "FitResult",
     "GaussNewton",
     "GaussianChi2",
+    "HitLikelihood",
+    "MultiScale",
     "PoissonLikelihood",
     "Problem",
     "SegmentSource",
@@ -28,6 +32,7 @@ __all__ = [
     "Uncertainty",
     "fit",
     "from_hessian",
+    "graduated",
     "steps",
     "uncertainty",
 ]

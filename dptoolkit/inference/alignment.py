@@ -13,14 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dptoolkit.events import Hits, Waveforms, bucket
+from dptoolkit.events import Hits, Waveforms, bucket, distinct_rows
 
 Observables = dict[str, Any]
 """Read-out by the name of its plane or group of sensors."""
 
+_OF_HITS = ("charge", "time", "probability", "total", "charge_sigma", "time_sigma", "correlation")
 COMPARED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Waveforms: (("event", "group", "channel", "tick"), ("samples",)),
-    Hits: (("event", "volume", "column", "row"), ("charge", "time", "probability", "total")),
+    Hits: (("event", "volume", "column", "row"), _OF_HITS),
 }
 """Observables: what names a row, and what is measured there."""
 EXTRA = 64
@@ -89,7 +90,7 @@ def _keys(observable: Any, columns: tuple[str, ...]) -> np.ndarray:
 
 def _match(wanted: np.ndarray, present: np.ndarray, recorded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(row of `present` for every wanted key or -1; rows of `present` that are recorded and not wanted)."""
-    _, number = np.unique(np.concatenate([wanted, present]), axis=0, return_inverse=True)
+    _, number, _ = distinct_rows(np.concatenate([wanted, present]))
     mine, theirs = np.split(number.ravel(), [len(wanted)])
     row_of = np.full(number.max(initial=0) + 1, -1)
     row_of[theirs[recorded]] = np.flatnonzero(recorded)

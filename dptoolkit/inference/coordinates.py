@@ -87,7 +87,7 @@ class Coordinates(eqx.Module):
         return jnp.concatenate(parts)
 
     def reach(self) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
-        """Least and greatest coordinates of a fit: `EDGE` soft edges from the bounds, where slopes still live."""
+        """Least and greatest coordinates of a fit: `EDGE` soft edges from the bounds; slopes live there."""
         low, high = [], []
         for path, start in self._starts():
             margin = EDGE * _softness(self.low[path], self.high[path])

@@ -19,7 +19,6 @@ from dptoolkit.inference.optimise import AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
 
-
 INTERRUPTED = "interrupted"
 
 

@@ -189,6 +189,57 @@ class CensoredHits(AbstractResidualLoss):
         return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
 
 
+class HitLikelihood(AbstractResidualLoss):
+    """-ln L of noisy hits: whether each happened, and its charge and time given that it did.
+
+    A prediction holds P(hit) and mean, width and correlation of charge and time given the hit. Charge and
+    time are taken as Gaussian; pads without a hit say that there was none. Gauss-Newton takes differences
+    from the means over widths that are held: it is unbiased whatever the shape, as each difference has mean
+    zero at the truth.
+    """
+
+    unlikely: float = eqx.field(static=True, default=1e-3)
+    """Probabilities count as at least this, and at most 1 minus this: one stray hit costs 7 at most."""
+
+    def __check_init__(self) -> None:
+        if not 0 < self.unlikely < 0.5:
+            raise ValueError(f"HitLikelihood: unlikely = {self.unlikely}: expected a number between 0 and 0.5")
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        total = jnp.zeros(())
+        for mine, theirs in _hits(predicted, observed):
+            both, charge, time = self._differences(mine, theirs)
+            log = jnp.log(mine.charge_sigma * mine.time_sigma * jnp.sqrt(1 - mine.correlation**2) + 1e-9)
+            happened = theirs.probability > 0.5
+            chance = jnp.clip(mine.probability, self.unlikely, 1 - self.unlikely)
+            said = -jnp.where(happened, jnp.log(chance), jnp.log1p(-chance))
+            terms = jnp.where(both, 0.5 * (charge**2 + time**2) + log, 0.0) + said
+            total = total + jnp.sum(jnp.where(mine.valid[:, None], terms, 0.0))
+        return total
+
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
+        parts = []
+        for mine, theirs in _hits(predicted, observed):
+            both, charge, time = self._differences(mine, theirs)
+            held = jax.lax.stop_gradient(jnp.clip(mine.probability, self.unlikely, 1 - self.unlikely))
+            said = (mine.probability - theirs.probability) / jnp.sqrt(held * (1 - held))
+            in_doubt = (mine.probability > self.unlikely) & (mine.probability < 1 - self.unlikely)
+            said = jnp.where(in_doubt & mine.valid[:, None], said, 0.0)
+            parts += [jnp.where(both, charge, 0.0).ravel(), jnp.where(both, time, 0.0).ravel(), said.ravel()]
+        return jnp.concatenate(parts)
+
+    def _differences(self, mine: Hits, theirs: Hits) -> tuple[Array, Array, Array]:
+        """Which hits are compared, and two independent differences of each over their widths."""
+        both = (theirs.probability > 0.5) & (mine.probability > self.unlikely) & mine.valid[:, None]
+        charge_sigma, time_sigma, correlation = (
+            jax.lax.stop_gradient(jnp.where(both, x, other))
+            for x, other in ((mine.charge_sigma, 1.0), (mine.time_sigma, 1.0), (mine.correlation, 0.0))
+        )
+        charge = jnp.where(both, mine.charge - theirs.charge, 0.0) / charge_sigma
+        time = jnp.where(both, mine.time - theirs.time, 0.0) / time_sigma
+        return both, charge, (time - correlation * charge) / jnp.sqrt(1 - correlation**2)
+
+
 def _positive(loss: Any, *names: str) -> None:
     for name in names:
         value = getattr(loss, name)

@@ -96,7 +96,14 @@ class HitsCodec(Codec):
 
     readout = Hits
     truth_columns = ()
-    units: ClassVar = {"charge": "electron", "total": "electron", "time": "us", "adc": "adc"}
+    units: ClassVar = {
+        "charge": "electron",
+        "charge_sigma": "electron",
+        "total": "electron",
+        "time": "us",
+        "time_sigma": "us",
+        "adc": "adc",
+    }
 
     @staticmethod
     def flatten(readout: Hits, sampled: bool) -> Flat:
@@ -119,8 +126,9 @@ class HitsCodec(Codec):
         arrays = {}
         for name in _array_fields(Hits):
             if _is_per_hit(name):
-                padded = np.zeros(shape, columns[name].dtype)
-                padded[tuple(place.T)] = columns[name]
+                values = columns.get(name, np.float32(0))  # recorded hits have no expected widths
+                padded = np.zeros(shape, values.dtype)
+                padded[tuple(place.T)] = values
                 arrays[name] = _array(padded)
             else:
                 arrays[name] = _array(columns[name][first])
