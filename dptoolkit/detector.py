@@ -44,6 +44,10 @@ class Plane(Protocol):
         self, electrons: Electrons, layout: Any, speed: Array, key: Array | None = None
     ) -> Waveforms | Hits: ...
 
+    def without_noise(self) -> "Plane":
+        """The same with ideal electronics."""
+        ...
+
 
 class Layout(eqx.Module):
     """Shapes and index tables of one simulation; constant while gradients are taken."""
@@ -94,6 +98,11 @@ class LArTPC(Component):
         if layout is None:
             layout = self.layout(segments)
         return _simulate(self, self._pad(segments), layout, key)
+
+    def without_noise(self) -> "LArTPC":
+        """The same detector with ideal electronics."""
+        quiet = tuple(plane.without_noise() for plane in self.planes)
+        return eqx.tree_at(lambda d: d.planes, self, quiet)
 
     def freed(
         self, segments: Segments, layout: DepositLayout

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dptoolkit.config import from_yaml, source_text
-from dptoolkit.detector import LArTPC
+from dptoolkit.detector import LArTPC, arrive
 from dptoolkit.events import Segments, bucket, pad, segments_from_arrays, take
 from dptoolkit.params import free, infos, replace
 
@@ -60,14 +60,13 @@ class Signals:
 
 
 @eqx.filter_jit
-def _before_electronics(detector: LArTPC, segments: Segments, layout: Any):
+def _before_electronics(detector: LArTPC, segments: Segments, layout: Any, places: dict[str, Any]):
     electrons = detector.electrons_at_anode(segments, layout.deposits)
     speed = detector.drift.speed(detector.field.nominal())
     found = {}
     for plane in detector.planes:
-        place = layout.planes[plane.name]
         induce = getattr(plane, "induce", None) or plane.collect
-        found[plane.name] = induce(electrons, place, speed)
+        found[plane.name] = induce(electrons, places[plane.name], speed)
     return electrons, found
 
 
@@ -76,11 +75,16 @@ def before_electronics(detector: LArTPC, segments: Segments) -> tuple[np.ndarray
     n_events = int(segments.event.max()) + 1
     segments = pad(segments, bucket(len(segments)))
     layout = detector.layout(segments)
-    electrons, found = jax.tree.map(np.asarray, _before_electronics(detector, segments, layout))
+    near = arrive(detector, segments, layout.deposits)
+    places = {
+        plane.name: plane.every_pad(near) if hasattr(plane, "every_pad") else layout.planes[plane.name]
+        for plane in detector.planes
+    }
+    electrons, found = jax.tree.map(np.asarray, _before_electronics(detector, segments, layout, places))
     arrived = np.bincount(electrons.event, electrons.n, n_events)
     signals = {}
     for plane in detector.planes:
-        place, raw = layout.planes[plane.name], found[plane.name]
+        place, raw = places[plane.name], found[plane.name]
         charge, moment, size = np.zeros((3, n_events))
         if hasattr(plane, "collect"):
             area = float(np.real(plane.electronics.spectrum(jnp.zeros(1))[0])) / plane.tick_period

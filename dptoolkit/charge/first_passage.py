@@ -17,7 +17,7 @@ RESET_RANGE = 4.5
 
 
 class Passage(eqx.Module):
-    """Per abscissa: chance to fire there, mean and variance of the level crossed, and how far away [ticks]."""
+    """Per abscissa: chance to fire, mean and variance of the level crossed, and how far away [ticks]."""
 
     probability: Float[Array, "p c"]
     level: Float[Array, "p c"]
@@ -55,7 +55,12 @@ def first_passage(
     mean_level = jnp.where(possible, level_sum / total, level[:, :1])
     length = jnp.sqrt(jnp.maximum(4 * ticks**2 - 1, 0.0)) / 2
     variance = jnp.where(possible, square_sum / total - (mean_level - middle) ** 2, 0.0)
-    return Passage(probability, mean_level, jnp.maximum(variance, 0.0), -length * jnp.where(possible, lean_sum / total, 0.0))
+    return Passage(
+        probability,
+        mean_level,
+        jnp.maximum(variance, 0.0),
+        -length * jnp.where(possible, lean_sum / total, 0.0),
+    )
 
 
 def reset_grid() -> np.ndarray:

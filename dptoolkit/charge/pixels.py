@@ -41,9 +41,8 @@ MISSED = 1.1
 """At least the highest charge over the highest of these looks."""
 ITEMS = 384
 """Smallest padded number of work items."""
-TIMELINES = ((6, 4096, 640), (16, 1536, 384), (0, 768, 192))
-"""Timelines: (length [tiles], 0 for the full drift; smallest padded number of them, and of those that
-can matter)."""
+TIMELINES = ((6, 512), (16, 256), (0, 128))
+"""Timelines: (length [tiles], 0 for the full drift; smallest padded number of them)."""
 
 
 PerCloud = Float[Array | np.ndarray, " d"]
@@ -57,8 +56,6 @@ class PixelLayout(eqx.Module):
     """First sample in the flat buffer of timelines; beyond its end for pads that do not exist."""
     pad: tuple[Int[np.ndarray, "_ 6"], ...]
     """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
-    seen: tuple[Int[np.ndarray, " _"], ...]
-    """Timelines that can matter, by position in their table; the number of timelines pads the rest."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     """Ticks of the timelines of each table."""
     scale: int = eqx.field(static=True)
@@ -116,13 +113,27 @@ class PixelPlane(Component):
         """Pads of one drift volume."""
         return self.n_columns * self.n_rows
 
+    def without_noise(self) -> "PixelPlane":
+        """The same plane with comparators and resets free of noise."""
+        zero = jnp.zeros_like(self.front_end.reset_noise)
+        where = lambda plane: (plane.front_end.reset_noise, plane.front_end.uncorrelated_noise)  # noqa: E731
+        return eqx.tree_at(where, self, (zero, zero))
+
     def pad_number(self, electrons: Electrons) -> tuple[PerCloud, PerCloud]:
         """Continuous (column, row) of the clouds; pads are centred on whole numbers."""
         column = electrons.across / self.pitch + (self.n_columns - 1) / 2
         return column, electrons.up / self.pitch + (self.n_rows - 1) / 2
 
     def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> PixelLayout:
-        """Deal concrete clouds to work items, padded to `scale` at least; on the host."""
+        """Deal concrete clouds to work items, padded to `scale` at least; on the host.
+
+        Only pads that can matter get a timeline: most of those near charge never come close to a threshold.
+        """
+        everything = self.every_pad(electrons)
+        return self._of(everything, self._that_matter(electrons, everything, speed), scale)
+
+    def every_pad(self, electrons: Electrons) -> PixelLayout:
+        """The layout with a timeline for every pad near charge."""
         column, row = (np.asarray(c, float) for c in self.pad_number(electrons))
         tick = np.asarray(electrons.time, float) / self.front_end.tick
         keys = np.stack(
@@ -138,18 +149,29 @@ class PixelPlane(Component):
         on_plane = (column > -1) & (column < self.n_columns) & (row > -1) & (row < self.n_rows)
         if self.serves:
             on_plane &= np.isin(np.asarray(electrons.volume), self.serves)
-        items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS)
-        layout = self._timelines(items, scale)
-        matter = self._that_matter(electrons, layout, speed)
-        needed = [scale_of(len(found), line[2]) for found, line in zip(matter, TIMELINES, strict=True)]
-        if max(needed) > layout.scale:
-            layout = self._timelines(items, max(needed))
-        sizes = [line[2] * growth(layout.scale) for line in TIMELINES]
-        seen = tuple(
-            padded(found.astype(np.int32), size, fill=UNWANTED)
-            for found, size in zip(matter, sizes, strict=True)
-        )
-        return eqx.tree_at(lambda table: table.seen, layout, seen)
+        return self._timelines(deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS))
+
+    def _of(self, layout: PixelLayout, wanted: list[np.ndarray], scale: int) -> PixelLayout:
+        """The part of a layout with the `wanted` timelines of each table, in that order."""
+        n_items = int(np.count_nonzero(layout.items.filled.any(axis=1)))
+        needed = [scale_of(len(rows), line[1]) for rows, line in zip(wanted, TIMELINES, strict=True)]
+        scale = max(scale, scale_of(n_items, ITEMS), *needed)
+        size = ITEMS * growth(scale)
+        place = np.full((size, *layout.place.shape[1:]), UNWANTED, np.int32)
+        before, tables, old, new = layout.place[:n_items], [], 0, 0
+        for rows, table, length, line in zip(wanted, layout.pad, layout.lengths, TIMELINES, strict=True):
+            n_rows = line[1] * growth(scale)
+            position = np.full(len(table), -1)
+            position[rows] = np.arange(len(rows))
+            here = (before >= old) & (before < old + len(table) * length)
+            row, sample = np.divmod(np.where(here, before - old, 0), length)
+            kept = here & (position[row] >= 0)
+            place[:n_items] = np.where(kept, new + position[row] * length + sample, place[:n_items])
+            tables.append(padded(table[rows], n_rows))
+            old, new = old + len(table) * length, new + n_rows * length
+        parts = (layout.items.cloud, layout.items.filled, layout.items.tile)
+        items = padded_items(Items(*(part[:n_items] for part in parts)), size)
+        return PixelLayout(items, place, tuple(tables), layout.lengths, scale)
 
     def _that_matter(self, electrons: Electrons, layout: PixelLayout, speed: float) -> list[np.ndarray]:
         """Timelines of each table that can matter, the highest first: neighbours then have as many hits."""
@@ -170,8 +192,8 @@ class PixelPlane(Component):
         timelines = self.induce(electrons, layout, speed)
         keys = [None] * len(timelines) if key is None else list(jax.random.split(key, len(timelines)))
         found = [
-            self._trigger(charge, pad, seen, pad_key)
-            for charge, pad, seen, pad_key in zip(timelines, layout.pad, layout.seen, keys, strict=True)
+            self._trigger(charge, pad, pad_key)
+            for charge, pad, pad_key in zip(timelines, layout.pad, keys, strict=True)
         ]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
@@ -255,12 +277,9 @@ class PixelPlane(Component):
         self,
         charge: Float[Array, "n t"],
         pad: Int[Array | np.ndarray, "n k"],
-        seen: Int[Array | np.ndarray, " s"],
         key: Array | None,
     ) -> Hits:
-        charge = charge.at[seen].get(mode="fill", fill_value=0.0)
-        rows = jnp.asarray(pad).at[seen].get(mode="fill", fill_value=0)
-        event, volume, column, row, first, exists = jnp.moveaxis(rows, 1, 0)
+        event, volume, column, row, first, exists = jnp.moveaxis(jnp.asarray(pad), 1, 0)
         start = first * jnp.asarray(self.front_end.tick, charge.dtype)
         hits = self._in_groups(charge, start, exists > 0, key)
         valid = exists > 0
@@ -297,7 +316,7 @@ class PixelPlane(Component):
         hits = jax.lax.map(jax.checkpoint(group), (*parts, keys))
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), hits)
 
-    def _timelines(self, items: Items, scale: int) -> PixelLayout:
+    def _timelines(self, items: Items) -> PixelLayout:
         """Give every pad near an item a timeline that spans its items."""
         table = self.table
         margin = table.halo + table.reach
@@ -325,7 +344,7 @@ class PixelPlane(Component):
             members.append(np.flatnonzero((spans > shortest) & (spans <= length)))
             shortest = length
         needed = [scale_of(len(m), line[1]) for m, line in zip(members, TIMELINES, strict=True)]
-        scale = max(scale, scale_of(len(tile), ITEMS), *needed)
+        scale = max(scale_of(len(tile), ITEMS), *needed)
 
         offset = np.zeros(len(distinct), np.int64)
         pads, first_sample = [], 0
@@ -349,7 +368,6 @@ class PixelPlane(Component):
             items=padded_items(items, n_items),
             place=padded(place.astype(np.int32), n_items, fill=UNWANTED),
             pad=tuple(pads),
-            seen=tuple(np.flatnonzero(rows[:, 5]).astype(np.int32) for rows in pads),
             lengths=tuple(length * TICKS for length in lengths),
             scale=scale,
         )

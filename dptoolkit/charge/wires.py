@@ -140,6 +140,21 @@ class WirePlane(Component):
     def n_channels(self) -> int:
         return self.wrapped or self.n_wires
 
+    def without_noise(self) -> "WirePlane":
+        """The same plane with amplifiers free of noise."""
+        noise = self.noise
+        zeros = [jnp.zeros_like(value) for value in (noise.floor, noise.base, noise.slope)]
+        where = lambda plane: (plane.noise.floor, plane.noise.base, plane.noise.slope)  # noqa: E731
+        return eqx.tree_at(where, self, tuple(zeros))
+
+    def noise_statistics(self) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " k"]]:
+        """(rms of every channel [ADC], correlation of samples 0, 1, ... ticks apart); rounding included."""
+        rms = np.asarray(self.noise.rms(jnp.asarray(self.wire_length)), float)
+        lags = np.correlate(self.noise_taps, self.noise_taps, "full")[len(self.noise_taps) - 1 :]
+        total = rms**2 + 1 / 12
+        white = np.mean(rms**2 / total)
+        return np.sqrt(total), np.where(np.arange(len(lags)) == 0, 1.0, white * lags / lags[0])
+
     def wire_number(self, electrons: Electrons) -> Float[Array, " d"]:
         """Continuous wire coordinate s of the clouds."""
         along = electrons.across * np.cos(self.angle) + electrons.up * np.sin(self.angle)

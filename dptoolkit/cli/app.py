@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import dptoolkit
-from dptoolkit.cli import check, demo, describe, look, simulate
+from dptoolkit.cli import calibrate, check, demo, describe, look, simulate
 from dptoolkit.cli.shell import INTERRUPTED, TERMINATED, Commands, Debug, emit, with_debug
 
 EPILOG = (
@@ -64,6 +64,7 @@ for panel, commands in {
     "Start": (demo.demo, check.doctor),
     "Detectors": (describe.detectors, describe.describe),
     "Simulate and look": (simulate.simulate, look.view, look.serve),
+    "Fit": (calibrate.calibrate,),
     "Measure": (check.bench,),
 }.items():
     for command in commands:

@@ -14,12 +14,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from dptoolkit.inference.losses import AbstractLoss
 from dptoolkit.inference.optimise import AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
 
-INTERRUPTED = "interrupted"
+INTERRUPTED, BY_CALLER = "interrupted", "stopped by the caller"
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def fit(
         if not history:
             raise
     except StopIteration:
-        stopped = "stopped by the caller"
+        stopped = BY_CALLER
     converged = state is not None and state.converged
     if state is not None and state.stopped:
         stopped = state.stopped
@@ -112,21 +111,35 @@ def fit(
 
 
 def graduated(
-    problem: Problem, losses: Sequence[AbstractLoss], *, start: Any = None, **options: Any
+    problems: Sequence[Problem],
+    *,
+    start: Mapping[str, Any] | np.ndarray | None = None,
+    callback: Callable[[Snapshot], Any] | None = None,
+    checkpoint: str | Path | None = None,
+    **options: Any,
 ) -> FitResult:
-    """Fits from the coarsest to the finest of `losses`, then with the problem's own; `options` as for `fit`.
+    """Fits one problem after the other, from easy to exact; each starts where the one before ended.
 
-    Each starts where the one before ended. The history is that of all of them.
+    Easy is one with a coarser loss (`with_loss`) or with fewer events (`part`); all have the same free
+    parameters. The result is that of the last, with the history of all; `options` as for `fit`.
     """
     past: list[Snapshot] = []
-    for loss in losses:
-        result = fit(problem.with_loss(loss), start=start, **options)
-        past += result.history[:-1]
+    for number, problem in enumerate(problems):
+        name = None if checkpoint is None else Path(checkpoint).with_suffix(f".{number}.npz")
+        first = len(past)
+
+        def tell(snapshot: Snapshot, first: int = first) -> None:
+            if callback is not None and (snapshot.step > 0 or first == 0):
+                callback(replace(snapshot, step=first + snapshot.step))
+
+        result = fit(problem, start=start, callback=tell, checkpoint=name, **options)
         start = result.history[-1].z
-        if result.stopped == INTERRUPTED:
-            return replace(result, history=past + result.history[-1:])
-    result = fit(problem, start=start, **options)
-    return replace(result, history=past + result.history)
+        last = number == len(problems) - 1 or result.stopped in (INTERRUPTED, BY_CALLER)
+        past += result.history if last else result.history[:-1]
+        if last:
+            break
+    history = [replace(snapshot, step=step) for step, snapshot in enumerate(past)]
+    return replace(result, history=history)
 
 
 def steps(

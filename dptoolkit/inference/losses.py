@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.linalg import toeplitz
 
 from dptoolkit.events import Hits, Waveforms
 from dptoolkit.inference.alignment import Observables
@@ -49,6 +50,40 @@ class GaussianChi2(AbstractResidualLoss):
                 for mine, theirs, mask in _samples(predicted, observed)
             ]
         )
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
+
+
+class ColouredChi2(AbstractResidualLoss):
+    """Chi-squared for noise with a spectrum: residuals of a block of ticks are whitened by its covariance.
+
+    `rms` of every channel and `whitening` L^-1 with L L^T the correlation of the ticks of a block, by plane.
+    Correlation from one block to the next is left out.
+    """
+
+    rms: dict[str, Float[Array, " c"]]
+    whitening: dict[str, Float[Array, "t t"]]
+
+    @classmethod
+    def of(cls, statistics: dict[str, tuple[np.ndarray, np.ndarray]], n_ticks: int) -> "ColouredChi2":
+        """From (rms of every channel, correlation of samples 0, 1, ... ticks apart) by plane."""
+        real = jnp.result_type(float)
+        whitening = {}
+        for name, (_, correlation) in statistics.items():
+            lags = np.pad(correlation, (0, max(0, n_ticks - len(correlation))))[:n_ticks]
+            whitening[name] = jnp.asarray(np.linalg.inv(np.linalg.cholesky(toeplitz(lags))), real)
+        return cls({name: jnp.asarray(rms, real) for name, (rms, _) in statistics.items()}, whitening)
+
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
+        parts = []
+        for name, waveforms in predicted.items():
+            _need(waveforms, Waveforms, name, "samples")
+            difference = jnp.where(waveforms.mask(), waveforms.samples - observed[name].samples, 0.0)
+            rows = waveforms.channel[:, None] + jnp.arange(difference.shape[1])
+            rms = self.rms[name][jnp.clip(rows, 0, len(self.rms[name]) - 1)]
+            parts.append(jnp.einsum("st,bwt->bws", self.whitening[name], difference / rms[..., None]).ravel())
+        return jnp.concatenate(parts)
 
     def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
         return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
@@ -203,7 +238,9 @@ class HitLikelihood(AbstractResidualLoss):
 
     def __check_init__(self) -> None:
         if not 0 < self.unlikely < 0.5:
-            raise ValueError(f"HitLikelihood: unlikely = {self.unlikely}: expected a number between 0 and 0.5")
+            raise ValueError(
+                f"HitLikelihood: unlikely = {self.unlikely}: expected a number between 0 and 0.5"
+            )
 
     def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
         total = jnp.zeros(())
@@ -238,6 +275,19 @@ class HitLikelihood(AbstractResidualLoss):
         charge = jnp.where(both, mine.charge - theirs.charge, 0.0) / charge_sigma
         time = jnp.where(both, mine.time - theirs.time, 0.0) / time_sigma
         return both, charge, (time - correlation * charge) / jnp.sqrt(1 - correlation**2)
+
+
+LOSSES: dict[str, type[AbstractLoss]] = {
+    loss.__name__: loss
+    for loss in (CensoredHits, GaussianChi2, HitLikelihood, PoissonLikelihood, SquaredDifference)
+}
+
+
+def loss_of(name: str) -> AbstractLoss:
+    """A loss by its name, with its default settings (noise 1 in the unit of the read-out)."""
+    if name not in LOSSES:
+        raise ValueError(f"loss {name!r} is unknown; expected one of {', '.join(LOSSES)}")
+    return GaussianChi2(noise=1.0) if LOSSES[name] is GaussianChi2 else LOSSES[name]()
 
 
 def _positive(loss: Any, *names: str) -> None:

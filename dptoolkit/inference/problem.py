@@ -126,6 +126,12 @@ class Problem:
         other.loss = loss
         return other
 
+    def part(self, n: int) -> "Problem":
+        """The same problem with the first `n` batches of events only."""
+        other = copy.copy(self)
+        other.sources, other.observed, other._stages = self.sources[:n], self.observed[:n], {}
+        return other
+
     def values(self, z: Vector) -> dict[str, Array]:
         """Physical values at the coordinates z."""
         return self.coordinates.values(z)

@@ -18,8 +18,8 @@ Root dataset `detector_config`: the detector as YAML text.
                               attributes n_channels, tick_period [us], unit, wires_per_block, ticks_per_block;
                               samples are int16 where they are ADC counts, else float32
       Hits                    a row a hit: volume, column, row, hit (0, 1, ... in its pixel), charge and
-                              total [electron], time [us], probability; of an expectation charge_sigma, time_sigma,
-                              correlation; attribute hits_per_pixel
+                              total [electron], time [us], probability; in an expectation
+                              charge_sigma, time_sigma, correlation; attribute hits_per_pixel
     truth/PLANE/              item (row in readout/PLANE; for Waveforms also row and tick in the block),
                               segment (row in segments), share; the shares of an item sum to 1
 

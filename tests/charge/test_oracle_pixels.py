@@ -12,6 +12,7 @@ import pytest
 from scipy.special import ndtr
 
 from dptoolkit.charge.pad_response import pad_weighting_potential
+from dptoolkit.detector import arrive
 from dptoolkit.events import bucket, pad, segments_from_arrays
 
 PITCH, PAD, TICK, LENGTH, N = 0.4434, 0.36, 0.1, 20.0, 80
@@ -51,10 +52,10 @@ def reference(place: np.ndarray, distance: float, n: float, speed: float, pads, 
 
 
 @eqx.filter_jit
-def induce(detector, segments, layout):
-    clouds = detector.electrons_at_anode(segments, layout.deposits)
+def induce(detector, segments, deposits, layout):
+    clouds = detector.electrons_at_anode(segments, deposits)
     speed = detector.drift.speed(detector.field.nominal())
-    return detector.planes[0].induce(clouds, layout.planes["pixels"], speed)
+    return detector.planes[0].induce(clouds, layout, speed)
 
 
 @pytest.mark.parametrize("drift", [0.3, 1.0, 5.0, 10.0, 19.0])
@@ -65,9 +66,10 @@ def test_cumulative_charge_is_the_closed_form_convolved_with_the_cloud(small_pix
     across, up = centre + np.array(cell) * PITCH
     point = np.array([[drift - LENGTH / 2, up, -across]])
     segments = pad(segments_from_arrays(point, point, np.array([1.0]), dx=np.array([0.4])), bucket(1))
-    layout = small_pixel.layout(segments)
-    blocks = jax.tree.map(np.asarray, induce(small_pixel, segments, layout))
-    table = layout.planes["pixels"].pad
+    deposits = small_pixel.layout(segments).deposits
+    layout = small_pixel.planes[0].every_pad(arrive(small_pixel, segments, deposits))
+    blocks = jax.tree.map(np.asarray, induce(small_pixel, segments, deposits, layout))
+    table = layout.pad
     freed = 0.8 / (1 + 0.0486 * 2.5 / (1.396 * 0.5)) * 1e6 / 23.6
     around = [(41 + i, 38 + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     found, rows = {}, {}

@@ -1,0 +1,128 @@
+"""Calibrate a detector with a file of events: toys with a known truth, or recorded read-out.
+
+The glue of file, detector and fit; fits themselves are in `inference`. A toy is simulated with merged
+lines half as long as the fit uses, so that the fit does not see its own approximations.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dptoolkit.detector import LArTPC, Readout
+from dptoolkit.events import Segments, bucket, pad
+from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, random_truth
+from dptoolkit.inference.fit import FitResult, Snapshot, graduated
+from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
+from dptoolkit.inference.optimise import GaussNewton
+from dptoolkit.inference.problem import Experiment, Problem
+from dptoolkit.io import EventFile, place, read_segments
+from dptoolkit.params import replace
+from dptoolkit.simulation import event_key
+from dptoolkit.sources.recorded import SegmentSource
+
+SEGMENTS = 1024
+"""Events are computed together up to this many segments."""
+EXACT = 1e-6
+"""Tolerance of fits to data without noise: they are to reach the truth, not its neighbourhood."""
+BLURS = ((256.0, 4), (64.0, 4), (16.0, 1))
+"""Of the multi-scale losses before the likelihood of waveforms: [us], channels."""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Data made by the detector itself, with another truth."""
+
+    detector: LArTPC
+    truth: Mapping[str, float]
+    """Values of the parameters that differ from the detector's own."""
+    noise: bool = False
+    seed: int = 0
+
+    def observe(self, segments: Segments, number: int) -> Readout:
+        """What is read out of the event(s) `number`."""
+        model = replace(self.detector if self.noise else self.detector.without_noise(), self.truth)
+        model = dataclasses.replace(model, step=model.step / 2)
+        key = event_key(self.seed + 1, number) if self.noise else None
+        return jax.tree.map(np.asarray, model(segments, key=key))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is fitted to what: everything `calibrate` needs, and nothing about how."""
+
+    detector: LArTPC
+    free: Sequence[str] = ()
+    """Default: all parameters with typical values."""
+    noise: bool = False
+    """Whether the data have noise, and so the model."""
+    start: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.free) or calibrated(self.detector)
+
+    def problem(self, batches: Sequence[Segments], observed: Sequence[Readout]) -> Problem:
+        """The problem of these events with the likelihood of their read-out."""
+        model = replace(self.detector if self.noise else self.detector.without_noise(), dict(self.start))
+        loss = likelihood(self.detector, observed[0], self.noise)
+        experiments = [Experiment(model, SegmentSource(segments)) for segments in batches]
+        return Problem(experiments, self.paths, loss, list(observed))
+
+
+def calibrate(
+    problem: Problem,
+    *,
+    noise: bool,
+    method: str = "gauss-newton",
+    max_steps: int | None = None,
+    callback: Callable[[Snapshot], Any] | None = None,
+    checkpoint: str | Path | None = None,
+) -> FitResult:
+    """Fit in stages: few events before all, and for waveforms a blurred loss before the likelihood."""
+    stages = in_stages(problem)
+    if _has_waveforms(problem) and isinstance(problem.loss, AbstractResidualLoss):
+        easy = stages[0]
+        stages = [easy.with_loss(MultiScale(time, wires)) for time, wires in BLURS] + stages
+    chosen = GaussNewton(tolerance=1e-3 if noise else EXACT) if method == "gauss-newton" else method
+    return graduated(stages, method=chosen, max_steps=max_steps, callback=callback, checkpoint=checkpoint)
+
+
+def batches_of(
+    path: str | Path, detector: LArTPC, *, events: str = ":", how: str = "auto", seed: int = 0
+) -> tuple[list[Segments], list[int], str]:
+    """Events of a file in groups of about `SEGMENTS` segments: (segments, first event number, note)."""
+    file, note = place(read_segments(path).select(events), detector.volumes, how, seed=seed)
+    groups = _groups(file)
+    batches = [file.select(group) for group in groups]
+    segments = [pad(batch.segments, bucket(len(batch))) for batch in batches]
+    return segments, [int(batch.event_numbers[0]) for batch in batches], note
+
+
+def truth_of(
+    detector: LArTPC, free: Sequence[str], seed: int, given: Mapping[str, float]
+) -> dict[str, float]:
+    """A random truth of the free parameters, but for those that are given."""
+    drawn = random_truth(detector, [path for path in free if path not in given], seed)
+    return {**drawn, **given}
+
+
+def _groups(file: EventFile) -> list[slice]:
+    sizes = np.bincount(file.columns["event"], minlength=file.n_events)
+    groups, first, total = [], 0, 0
+    for event, size in enumerate(sizes):
+        if total and total + size > SEGMENTS:
+            groups.append(slice(first, event))
+            first, total = event, 0
+        total += int(size)
+    return [*groups, slice(first, file.n_events)]
+
+
+def _has_waveforms(problem: Problem) -> bool:
+    from dptoolkit.events import Waveforms
+
+    return any(isinstance(part, Waveforms) for part in problem.observed[0].values())
