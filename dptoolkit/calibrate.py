@@ -1,4 +1,4 @@
-"""Calibrate a detector with a file of events: toys with a known truth, or recorded read-out.
+"""Calibrate a detector with toys: data made from a file of segments with a truth that is known.
 
 The glue of file, detector and fit; fits themselves are in `inference`. A toy is simulated with merged
 lines half as long as the fit uses, so that the fit does not see its own approximations.
@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from dptoolkit.detector import LArTPC, Readout
-from dptoolkit.events import Segments, bucket, pad
+from dptoolkit.events import Segments, Waveforms, bucket, pad
 from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, random_truth
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
@@ -53,7 +53,7 @@ class Toy:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is fitted to what: everything `calibrate` needs, and nothing about how."""
+    """What a calibration frees and where it starts; makes the `Problem`."""
 
     detector: LArTPC
     free: Sequence[str] = ()
@@ -123,6 +123,4 @@ def _groups(file: EventFile) -> list[slice]:
 
 
 def _has_waveforms(problem: Problem) -> bool:
-    from dptoolkit.events import Waveforms
-
     return any(isinstance(part, Waveforms) for part in problem.observed[0].values())

@@ -89,8 +89,8 @@ class Digitiser(Component):
 class WireNoise(Component):
     """Electronic noise that grows with the length of the wire.
 
-    rms^2 = floor^2 + (base + slope L)^2 with a spectrum |f|^a exp(-(f / f0)^b) shape of a shaped
-    amplifier; MicroBooNE, JINST 12 (2017) P08003.
+    rms^2 = floor^2 + (base + slope L)^2, MicroBooNE, JINST 12 (2017) P08003. The spectrum is that of series
+    noise after the shaper (`shaped_noise`), fixed when the plane is built.
     """
 
     floor: Array = param(0.9, "ADC", bounds=(0.0, 50.0), symbol="", reference="JAXTPC, MicroBooNE-like")

@@ -85,7 +85,7 @@ def calibrate(
     toy = chosen.toy(toy_truth == "random", set_ or [])
     problem = chosen.problem(toy, data, events, place, loss)
     result, seconds = _fit(problem, noise, method, output)
-    _write(output, problem, result, toy.truth, seconds, _facts(detector, data, seed, noise, problem))
+    _write(output, problem, result, toy, seconds, _facts(detector, data, seed, noise, problem))
     if result.stopped == "interrupted":
         say(f"dptoolkit calibrate: interrupted; {output} has what exists, and --resume goes on from there")
         raise typer.Exit(INTERRUPTED)
@@ -177,7 +177,8 @@ def _folder(output: Path | None, resume: bool, force: bool) -> Path:
 
 
 def _facts(detector: str, data: Path, seed: int, noise: bool, problem: Any) -> dict[str, str]:
-    kind = "noise in the data" if noise else "no noise"
+    quiet = "no noise; errors are those of a nominal one"
+    kind = "noise; errors leave out the fluctuations of the charge" if noise else quiet
     return {
         "detector": detector,
         "data": data.name,
@@ -187,13 +188,15 @@ def _facts(detector: str, data: Path, seed: int, noise: bool, problem: Any) -> d
     }
 
 
-def _write(output: Path, problem: Any, result: Any, truth: Any, seconds: float, facts: Any) -> None:
-    from dataclasses import asdict
+def _write(output: Path, problem: Any, result: Any, toy: Any, seconds: float, facts: Any) -> None:
+    from dataclasses import asdict, replace
 
     from dptoolkit.inference.calibration import table
     from dptoolkit.views.calibration import calibration_report
 
-    rows = table(problem, result, truth)
+    rows = table(problem, result, toy.truth)
+    if not toy.noise:  # errors are those of a nominal noise then
+        rows = [replace(row, pull=None) for row in rows]
     known = result.uncertainty
     document = {
         **facts,
@@ -213,6 +216,7 @@ def _write(output: Path, problem: Any, result: Any, truth: Any, seconds: float, 
     for direction in document["unidentifiable"]:
         say(f"WARNING: the data do not determine {direction}")
     for row in rows:
-        pull = "" if row.pull is None else f"   truth {row.truth:.5g}, pull {row.pull:+.2f}"
+        pull = "" if row.truth is None else f"   truth {row.truth:.5g} ({row.estimate / row.truth - 1:+.3%})"
+        pull += "" if row.pull is None else f", pull {row.pull:+.2f}"
         say(f"{row.path:32s} {row.estimate:.6g} +- {row.error:.2g} {row.unit}{pull}")
     say(f"{output / 'report.html'}: {result.steps} steps, {seconds:.0f} s; {result.stopped}")

@@ -31,7 +31,7 @@ def calibrated(detector: Any) -> list[str]:
 
 
 def random_truth(detector: Any, paths: Sequence[str], seed: int) -> dict[str, float]:
-    """Values for `paths`, drawn uniformly from the typical ones, in fit scale for inverse parameters."""
+    """Values for `paths`, drawn uniformly between the ends of their typical ranges."""
     rng = np.random.default_rng(seed)
     known, values = infos(detector), {}
     for path in paths:
@@ -46,7 +46,8 @@ def likelihood(detector: Any, readout: Observables, noisy: bool) -> AbstractLoss
     """The loss that suits what a detector reads out, for data with or without noise."""
     kinds = {type(part) for part in readout.values()}
     if kinds == {Hits}:
-        return HitLikelihood() if noisy else CensoredHits()
+        thresholds = [float(plane.front_end.threshold) for plane in detector.planes]
+        return HitLikelihood() if noisy else CensoredHits(threshold=min(thresholds))
     if kinds == {Waveforms} and noisy:
         (n_ticks,) = {part.samples.shape[2] for part in readout.values()}
         return ColouredChi2.of({p.name: p.noise_statistics() for p in detector.planes}, n_ticks)
@@ -55,12 +56,16 @@ def likelihood(detector: Any, readout: Observables, noisy: bool) -> AbstractLoss
     raise ValueError(f"no likelihood for a read-out of {', '.join(kind.__name__ for kind in kinds)}")
 
 
-def in_stages(problem: Problem, first: int = 2) -> list[Problem]:
+FEW, MORE = 2, 8
+"""Batches of the first stage, and how many times more those of the next have."""
+
+
+def in_stages(problem: Problem) -> list[Problem]:
     """The problem with few events, then with all: most steps are made where they cost little."""
-    parts = []
-    while first < len(problem.sources) // 2:
-        parts.append(problem.part(first))
-        first *= 8
+    parts, n = [], FEW
+    while n < len(problem.sources) // 2:
+        parts.append(problem.part(n))
+        n *= MORE
     return [*parts, problem]
 
 

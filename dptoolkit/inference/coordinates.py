@@ -2,10 +2,11 @@
 
 A parameter x is y = x, 1 / x or log x, as its declaration says, held between the bounds by
 
-    y = low + t ln(1 + exp((u - low) / t)) - t ln(1 + exp((u - high) / t)),    t = `SOFTNESS` x (high - low),
+    y = low + t ln(1 + exp((u - low) / t)) - t ln(1 + exp((u - high) / t)),    t = `SOFTNESS` x span,
 
-which is y = u but for a few t next to a bound, and u = y_start + scale z. Covariances in z are therefore
-those in x, but for one factor.
+which is y = u but for a few t next to a bound, and u = y_start + step z. Covariances in z are therefore
+those in x, but for one factor. t and the step are parts of the span of y: between its typical values, or a
+fifth of that between the bounds.
 """
 
 from collections.abc import Mapping
@@ -18,12 +19,12 @@ from jaxtyping import Array, Float
 
 from dptoolkit.params import ParamInfo
 
-SOFTNESS = 2e-3
-"""Width of the soft edge at a bound, as a part of the distance between the bounds."""
+SOFTNESS = 0.005
+"""Width of the soft edge at a bound, as a part of the span."""
 EDGE = 2.0
 """How near to a bound a fit may come, in widths of its soft edge."""
-STEP = 0.05
-"""The scale of a coordinate, as a part of the distance between the bounds."""
+STEP = 0.25
+"""What a coordinate of 1 stands for, as a part of the span."""
 
 
 class Coordinates(eqx.Module):
@@ -33,6 +34,7 @@ class Coordinates(eqx.Module):
     low: dict[str, Array]
     high: dict[str, Array]
     step: dict[str, Array]
+    soft: dict[str, Array]
     paths: tuple[str, ...] = eqx.field(static=True)
     """In the order of the coordinates: dictionaries lose theirs under transformations."""
     scales: dict[str, str] = eqx.field(static=True)
@@ -42,12 +44,15 @@ class Coordinates(eqx.Module):
         """Coordinates that are 0 at `values`; `declared` is `infos` of the model they belong to."""
         of = {path: declared[path.split("[")[0]] for path in values}
         bounds = {path: sorted(_scaled(info.scale, b) for b in info.bounds) for path, info in of.items()}
-        start = {path: _inverse_inside(*bounds[path], _y(of[path], x)) for path, x in values.items()}
+        span = {path: _span(info, bounds[path], _y(info, values[path])) for path, info in of.items()}
+        soft = {path: SOFTNESS * width for path, width in span.items()}
+        start = {p: _inverse_inside(*bounds[p], soft[p], _y(of[p], x)) for p, x in values.items()}
         return cls(
             start=start,
             low={path: jnp.asarray(low, start[path].dtype) for path, (low, _) in bounds.items()},
             high={path: jnp.asarray(high, start[path].dtype) for path, (_, high) in bounds.items()},
-            step={path: _step(*bounds[path], start[path]) for path in values},
+            step={path: STEP * width for path, width in span.items()},
+            soft=soft,
             paths=tuple(values),
             scales={path: info.scale for path, info in of.items()},
         )
@@ -73,7 +78,9 @@ class Coordinates(eqx.Module):
         for path, start in self._starts():
             part = z[first : first + start.size].reshape(start.shape)
             u = start + self.step[path] * part
-            found[path] = _unscaled(self.scales[path], _inside(self.low[path], self.high[path], u))
+            found[path] = _unscaled(
+                self.scales[path], _inside(self.low[path], self.high[path], self.soft[path], u)
+            )
             first += start.size
         return found
 
@@ -82,7 +89,7 @@ class Coordinates(eqx.Module):
         parts = []
         for path, start in self._starts():
             y = jnp.asarray(_scaled(self.scales[path], np.asarray(values[path], float)), start.dtype)
-            u = _inverse_inside(self.low[path], self.high[path], y)
+            u = _inverse_inside(self.low[path], self.high[path], self.soft[path], y)
             parts.append(jnp.ravel((u - start) / self.step[path]))
         return jnp.concatenate(parts)
 
@@ -90,7 +97,7 @@ class Coordinates(eqx.Module):
         """Least and greatest coordinates of a fit: `EDGE` soft edges from the bounds; slopes live there."""
         low, high = [], []
         for path, start in self._starts():
-            margin = EDGE * _softness(self.low[path], self.high[path])
+            margin = EDGE * self.soft[path]
             low.append(jnp.ravel((jnp.minimum(self.low[path] + margin, start) - start) / self.step[path]))
             high.append(jnp.ravel((jnp.maximum(self.high[path] - margin, start) - start) / self.step[path]))
         return jnp.concatenate(low), jnp.concatenate(high)
@@ -120,14 +127,18 @@ def _unscaled(scale: str, y: Array) -> Array:
     return 1 / y if scale == "inverse" else jnp.exp(y)
 
 
-def _step(low: float, high: float, start: Array) -> Array:
-    if np.isfinite(low) and np.isfinite(high):
-        return jnp.full_like(start, STEP * (high - low))
-    return jnp.maximum(jnp.abs(start) * STEP, STEP)
+def _span(info: ParamInfo, bounds: list[float], y: Array) -> Array:
+    """Over how much of y a parameter varies, as one number for each of its elements."""
+    if info.typical is not None:
+        low, high = (_scaled(info.scale, value) for value in info.typical)
+        return jnp.full_like(y, abs(high - low))
+    if np.isfinite(bounds).all():
+        return jnp.full_like(y, (bounds[1] - bounds[0]) / 5)
+    return jnp.maximum(jnp.abs(y), 1.0) / 5
 
 
-def _inside(low: Array, high: Array, u: Array) -> Array:
-    t, above, below = _softness(low, high), jnp.isfinite(low), jnp.isfinite(high)
+def _inside(low: Array, high: Array, t: Array, u: Array) -> Array:
+    above, below = jnp.isfinite(low), jnp.isfinite(high)
     safe_low, safe_high = jnp.where(above, low, 0.0), jnp.where(below, high, 0.0)
     # softplus(a) = max(a, 0) + log1p(exp(-|a|)): only the soft part is added, so that u keeps its digits
     y = jnp.where(above, jnp.maximum(u, safe_low) + t * _soft((u - safe_low) / t), u)
@@ -138,8 +149,7 @@ def _soft(a: Array) -> Array:
     return jnp.log1p(jnp.exp(-jnp.abs(a)))
 
 
-def _inverse_inside(low, high, y: Array) -> Array:
-    t = _softness(low, high)
+def _inverse_inside(low, high, t: Array, y: Array) -> Array:
     middle = jnp.where(jnp.isfinite(low) & jnp.isfinite(high), (low + high) / 2, jnp.inf)
     from_low = _hard(jnp.where(jnp.isfinite(low), y - low, jnp.inf) / t)
     from_high = _hard(jnp.where(jnp.isfinite(high), high - y, jnp.inf) / t)
@@ -150,8 +160,3 @@ def _inverse_inside(low, high, y: Array) -> Array:
 def _hard(a: Array) -> Array:
     """ln(exp(a) - 1) - a; at least one thousandth from the bound."""
     return jnp.log(-jnp.expm1(-jnp.maximum(a, 1e-3)))
-
-
-def _softness(low, high) -> Array:
-    width = jnp.asarray(high) - jnp.asarray(low)
-    return jnp.where(jnp.isfinite(width), SOFTNESS * width, SOFTNESS)

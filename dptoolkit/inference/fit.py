@@ -33,6 +33,8 @@ class Snapshot:
     expected_decrease: float
     """How much the method expects the loss to fall still; nan if it does not know."""
     seconds: float
+    stage: int = 0
+    """Number of the problem in a graduated fit; losses of different stages cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class FitResult:
 
     @property
     def correlation(self) -> np.ndarray:
-        """Of the coordinates, by `names` of the problem."""
-        return np.eye(len(self.history[-1].z)) if self.uncertainty is None else self.uncertainty.correlation
+        """Of the coordinates, by `names` of the problem; nan where the loss has no residuals."""
+        size = len(self.history[-1].z)
+        return np.full((size, size), np.nan) if self.uncertainty is None else self.uncertainty.correlation
 
     @property
     def loss(self) -> float:
@@ -128,14 +131,15 @@ def graduated(
         name = None if checkpoint is None else Path(checkpoint).with_suffix(f".{number}.npz")
         first = len(past)
 
-        def tell(snapshot: Snapshot, first: int = first) -> None:
+        def tell(snapshot: Snapshot, first: int = first, number: int = number) -> None:
             if callback is not None and (snapshot.step > 0 or first == 0):
-                callback(replace(snapshot, step=first + snapshot.step))
+                callback(replace(snapshot, step=first + snapshot.step, stage=number))
 
         result = fit(problem, start=start, callback=tell, checkpoint=name, **options)
         start = result.history[-1].z
         last = number == len(problems) - 1 or result.stopped in (INTERRUPTED, BY_CALLER)
-        past += result.history if last else result.history[:-1]
+        kept = result.history if last else result.history[:-1]
+        past += [replace(snapshot, stage=number) for snapshot in kept]
         if last:
             break
     history = [replace(snapshot, step=step) for step, snapshot in enumerate(past)]
@@ -169,7 +173,7 @@ def steps(
         state = following
         if moved:
             past.append(_snapshot(problem, state, len(past), before + time.monotonic() - began))
-        _save(checkpoint, method, state, past)
+        _save(checkpoint, problem, method, state, past)
         yield past[-1], state
 
 
@@ -200,11 +204,17 @@ def _plain(value: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else np.asarray(value)
 
 
-def _save(path: str | Path | None, method: AbstractMethod, state: State, past: list[Snapshot]) -> None:
+def _save(
+    path: str | Path | None, problem: Problem, method: AbstractMethod, state: State, past: list[Snapshot]
+) -> None:
     if path is None:
         return
-    path = Path(path)
-    header = {"method": repr(method), "history": [_listed(snapshot) for snapshot in past]}
+    path, identity = Path(path), problem.identity
+    header = {
+        "method": repr(method),
+        "identity": identity,
+        "history": [_listed(snapshot) for snapshot in past],
+    }
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         np.savez(file, header=np.array(json.dumps(header)), **method.saved(state))
@@ -224,10 +234,10 @@ def _resume(
                 f"{path}: checkpoint of the method {header['method']}; "
                 f"expected {method!r}; remove it to start anew"
             )
-        first = header["history"][0]["values"]
-        if set(first) != set(problem.paths):
+        if header["identity"] != problem.identity:
             raise ValueError(
-                f"{path}: checkpoint of a fit of {sorted(first)}; expected {list(problem.paths)}"
+                f"{path}: checkpoint of another fit (other data, loss, parameters or start); expected one of "
+                f"{', '.join(problem.paths)} with {type(problem.loss).__name__}; remove it to start anew"
             )
         past.extend(_unlisted(snapshot) for snapshot in header["history"])
         return method.restored(problem, {name: stored[name] for name in stored.files if name != "header"})
@@ -240,4 +250,4 @@ def _listed(snapshot: Snapshot) -> dict[str, Any]:
 
 def _unlisted(stored: dict[str, Any]) -> Snapshot:
     values = {path: _plain(np.asarray(value)) for path, value in stored["values"].items()}
-    return replace(Snapshot(**stored), values=values, z=np.asarray(stored["z"]))
+    return Snapshot(**{**stored, "values": values, "z": np.asarray(stored["z"])})

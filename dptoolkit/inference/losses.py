@@ -28,10 +28,16 @@ class AbstractLoss(eqx.Module):
 
 
 class AbstractResidualLoss(AbstractLoss):
-    """A loss that is stated by residuals, of variance 1 at the truth if the loss is a likelihood."""
+    """A loss that is stated by residuals, of variance 1 at the truth if the loss is a likelihood.
+
+    It is half the sum of their squares unless it says otherwise.
+    """
 
     @abstractmethod
     def residuals(self, predicted: Observables, observed: Observables) -> Residuals: ...
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
 
 
 class GaussianChi2(AbstractResidualLoss):
@@ -50,9 +56,6 @@ class GaussianChi2(AbstractResidualLoss):
                 for mine, theirs, mask in _samples(predicted, observed)
             ]
         )
-
-    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
-        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
 
 
 class ColouredChi2(AbstractResidualLoss):
@@ -85,9 +88,6 @@ class ColouredChi2(AbstractResidualLoss):
             parts.append(jnp.einsum("st,bwt->bws", self.whitening[name], difference / rms[..., None]).ravel())
         return jnp.concatenate(parts)
 
-    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
-        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
-
 
 class SquaredDifference(AbstractLoss):
     """Mean squared difference of all samples: for comparison; it knows neither noise nor distance."""
@@ -105,7 +105,7 @@ class PoissonLikelihood(AbstractResidualLoss):
     information.
     """
 
-    least: float = eqx.field(static=True, default=1e-3)
+    least: float = eqx.field(static=True, default=1e-6)
     """Expectations below are raised to this: a stray count costs ln(n / least) and not infinity."""
 
     def __check_init__(self) -> None:
@@ -182,9 +182,6 @@ class MultiScale(AbstractResidualLoss):
         squares = [(2 * s**2 + 1) / (3 * s) for s in (ticks, self.channels)]
         return joined / (self.noise * np.sqrt(squares[0] * squares[1]))
 
-    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
-        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
-
 
 class CensoredHits(AbstractResidualLoss):
     """Squared differences of hits without noise, charge and time; sub-threshold pads included.
@@ -198,7 +195,7 @@ class CensoredHits(AbstractResidualLoss):
     time_noise: float = eqx.field(static=True, default=0.1)
     """[us]"""
     threshold: float = eqx.field(static=True, default=5000.0)
-    """[electrons]"""
+    """That of the front end [electrons]."""
 
     def __check_init__(self) -> None:
         _positive(self, "charge_noise", "time_noise", "threshold")
@@ -219,9 +216,6 @@ class CensoredHits(AbstractResidualLoss):
             charge = jnp.where(mine.valid[:, None], charge, 0.0)
             parts += [charge.ravel() / self.charge_noise, time.ravel() / self.time_noise]
         return jnp.concatenate(parts)
-
-    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
-        return 0.5 * jnp.sum(self.residuals(predicted, observed) ** 2)
 
 
 class HitLikelihood(AbstractResidualLoss):
@@ -246,7 +240,8 @@ class HitLikelihood(AbstractResidualLoss):
         total = jnp.zeros(())
         for mine, theirs in _hits(predicted, observed):
             both, charge, time = self._differences(mine, theirs)
-            log = jnp.log(mine.charge_sigma * mine.time_sigma * jnp.sqrt(1 - mine.correlation**2) + 1e-9)
+            charge_sigma, time_sigma, correlation = _widths(mine, both)
+            log = jnp.log(charge_sigma * time_sigma * jnp.sqrt(1 - correlation**2))
             happened = theirs.probability > 0.5
             chance = jnp.clip(mine.probability, self.unlikely, 1 - self.unlikely)
             said = -jnp.where(happened, jnp.log(chance), jnp.log1p(-chance))
@@ -268,13 +263,17 @@ class HitLikelihood(AbstractResidualLoss):
     def _differences(self, mine: Hits, theirs: Hits) -> tuple[Array, Array, Array]:
         """Which hits are compared, and two independent differences of each over their widths."""
         both = (theirs.probability > 0.5) & (mine.probability > self.unlikely) & mine.valid[:, None]
-        charge_sigma, time_sigma, correlation = (
-            jax.lax.stop_gradient(jnp.where(both, x, other))
-            for x, other in ((mine.charge_sigma, 1.0), (mine.time_sigma, 1.0), (mine.correlation, 0.0))
-        )
+        charge_sigma, time_sigma, correlation = _widths(mine, both)
         charge = jnp.where(both, mine.charge - theirs.charge, 0.0) / charge_sigma
         time = jnp.where(both, mine.time - theirs.time, 0.0) / time_sigma
         return both, charge, (time - correlation * charge) / jnp.sqrt(1 - correlation**2)
+
+
+def _widths(hits: Hits, compared: Array) -> tuple[Array, Array, Array]:
+    """Widths of charge and time and their correlation, held: of those compared, 1 and 0 for others."""
+    parts = ((hits.charge_sigma, 1.0), (hits.time_sigma, 1.0), (hits.correlation, 0.0))
+    one, two, three = (jax.lax.stop_gradient(jnp.where(compared, x, other)) for x, other in parts)
+    return one, two, three
 
 
 LOSSES: dict[str, type[AbstractLoss]] = {

@@ -21,6 +21,8 @@ from dptoolkit.inference.problem import Normal, Problem, Vector
 
 TOLERANCE = 1e-3
 """Converged when the loss is expected to fall by less: 1/2 is the change of one standard deviation."""
+ROUNDING = 1e-6
+"""Part of a loss that a sum in single precision does not resolve."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,9 @@ class GaussNewton(AbstractMethod):
         normal, damping = state.memory
         expected = state.expected_decrease
         low, high = self._room(problem, state.z)
-        if expected < self.tolerance:
-            return _end(state, True, _small(expected, self.tolerance))
+        least = max(self.tolerance, ROUNDING * state.loss)
+        if expected < least:
+            return _end(state, True, _small(expected, least))
         for _ in range(12):
             move = _step_inside(normal, damping, (low, high))
             trial = jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.coordinates.reach())
@@ -257,7 +260,7 @@ def method_of(method: str | AbstractMethod) -> AbstractMethod:
 
 
 def _small(expected: float, tolerance: float) -> str:
-    return f"expected decrease of the loss {expected:.1e} < {tolerance:g}"
+    return f"expected decrease of the loss {expected:.1e} < {tolerance:.1e}"
 
 
 def _step_inside(normal: Normal, damping: float, room: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -288,7 +291,7 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
 
 def _slack(loss: float, expected: float) -> float:
     """Rises that are allowed: rounding of a sum; near the minimum, a tenth of one standard deviation."""
-    return 1e-6 * abs(loss) + (0.05 if expected < 0.5 else 0.0)
+    return ROUNDING * abs(loss) + (0.05 if expected < 0.5 else 0.0)
 
 
 def _conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:

@@ -5,9 +5,10 @@ written against `Problem`.
 """
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -23,6 +24,7 @@ from dptoolkit.params import Component, free, infos
 Vector = Float[Array, " k"]
 
 
+@runtime_checkable
 class Detector(Protocol):
     """What a detector offers to a problem."""
 
@@ -33,6 +35,7 @@ class Detector(Protocol):
     def __call__(self, inputs: Any, key: Array | None = None, layout: Any = None) -> Observables: ...
 
 
+@runtime_checkable
 class Source(Protocol):
     """What makes the inputs of a detector."""
 
@@ -119,6 +122,15 @@ class Problem:
     def start(self) -> Vector:
         """Coordinates of the experiment as it was given."""
         return jnp.zeros(len(self.coordinates), jnp.result_type(float))
+
+    @property
+    def identity(self) -> str:
+        """A digest of data, loss, detector and start: two problems that share it are the same."""
+        digest = hashlib.sha256(repr((self.paths, type(self.loss).__name__)).encode())
+        arrays = eqx.filter((self.detector, self.loss, self.sources, self.observed), eqx.is_array_like)
+        for leaf in jax.tree.leaves(arrays):
+            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+        return digest.hexdigest()[:16]
 
     def with_loss(self, loss: AbstractLoss) -> "Problem":
         """The same problem judged by another loss; layouts are shared."""
@@ -271,7 +283,7 @@ def _hessian(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batc
 
 
 def _summed(parts: list[Any]) -> np.ndarray:
-    return np.sum([np.asarray(part, np.float64) for part in parts], axis=0)
+    return np.asarray(np.sum([np.asarray(part, np.float64) for part in parts], axis=0))
 
 
 def _full_path(path: str) -> str:

@@ -20,7 +20,11 @@ def calibration_report(
     """A self-contained page."""
     sections = [
         Section("Parameters", _verdict(result), table=_parameters(rows)),
-        Section("Convergence", "How far the loss lies above its last value.", figure=convergence(result)),
+        Section(
+            "Convergence",
+            "How far the loss lies above its last value; a line for each stage of the fit.",
+            figure=convergence(result),
+        ),
     ]
     if result.uncertainty is not None:
         text = f"Least determined, each parameter in its own standard error: {result.uncertainty.weakest}."
@@ -43,13 +47,17 @@ def calibration_report(
 
 def convergence(result: FitResult) -> Any:
     """Loss above its last value, by step."""
-    losses = np.array([snapshot.loss for snapshot in result.history])
-    above = np.maximum(losses - losses[-1], 1e-6 * max(abs(losses[-1]), 1.0))
+    stages = sorted({snapshot.stage for snapshot in result.history})
     plot = figure(
         x_axis_label="step", y_axis_label="loss above the last", y_axis_type="log", sizing_mode="stretch_both"
     )
-    plot.line(np.arange(len(above)), above, line_width=2)
-    plot.scatter(np.arange(len(above)), above, size=7)
+    for stage in stages:
+        points = [snapshot for snapshot in result.history if snapshot.stage == stage]
+        losses = np.array([snapshot.loss for snapshot in points])
+        above = np.maximum(losses - losses[-1], 1e-6 * max(abs(losses[-1]), 1.0))
+        step = [snapshot.step for snapshot in points]
+        plot.line(step, above, line_width=2)
+        plot.scatter(step, above, size=7)
     return plot
 
 

@@ -1,0 +1,173 @@
+"""Fits: the truth comes back, within its errors, by every method; and what a user may do to a fit."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dptoolkit.inference import (
+    METHODS,
+    Experiment,
+    FirstOrder,
+    GaussianChi2,
+    GaussNewton,
+    MultiScale,
+    Problem,
+    fit,
+    from_hessian,
+    graduated,
+)
+from tests.inference.decay import NOISE, TRUTH, Charge, Decay, toy
+
+FULL = {f"detector.{path}": value for path, value in TRUTH.items()}
+
+
+def assert_truth(estimate: dict, rtol: float) -> None:
+    for path, value in FULL.items():
+        np.testing.assert_allclose(estimate[path], value, rtol=rtol)
+
+
+@pytest.mark.parametrize("start", [{"height": 1.0, "lifetime": 3.0}, {"height": 30.0, "lifetime": 200.0}])
+def test_gauss_newton_finds_the_truth_in_few_steps_from_far(start):
+    result = fit(toy(**start), method=GaussNewton(tolerance=1e-9))
+    assert result.converged and result.steps <= 12, result.stopped
+    assert_truth(result.estimate, 1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_goes_to_the_same_minimum(method, problem):
+    result = fit(problem, method=FirstOrder("sgd", 1e-5) if method == "gradient-descent" else method)
+    assert result.loss < 0.1 * result.history[0].loss
+    if method in ("gauss-newton", "gauss-newton-cg", "lbfgs"):
+        assert result.converged
+        assert_truth(result.estimate, 2e-3)
+
+
+def test_gradient_normal_matrix_and_finite_difference_agree(problem):
+    z = jnp.array([0.3, -0.2])
+    loss, gradient = problem.gradient(z)
+    normal = problem.normal(z)
+    step = 1e-5
+    finite = [
+        (problem.value(z.at[i].add(step)) - problem.value(z.at[i].add(-step))) / (2 * step) for i in range(2)
+    ]
+    np.testing.assert_allclose(gradient, finite, rtol=1e-6)
+    np.testing.assert_allclose(normal.gradient, gradient, rtol=1e-9)
+    assert normal.loss == pytest.approx(loss)
+    np.testing.assert_allclose(
+        problem.curvature(z)(np.array([1.0, 2.0])), normal.matrix @ [1.0, 2.0], rtol=1e-9
+    )
+
+
+def test_pulls_have_mean_zero_and_width_one():
+    """400 toys with noise; the mean is known to 0.05 and the width to 0.035."""
+    pulls = []
+    for seed in range(400):
+        result = fit(toy(jax.random.key(seed)))
+        pulls.append([(result.estimate[path] - value) / result.error[path] for path, value in FULL.items()])
+    np.testing.assert_allclose(np.mean(pulls, axis=0), 0, atol=0.2)
+    np.testing.assert_allclose(np.std(pulls, axis=0), 1, atol=0.12)
+
+
+def test_fisher_information_and_hessian_agree_at_the_minimum_of_good_data(problem):
+    result = fit(problem, method=GaussNewton(tolerance=1e-9))
+    z = jnp.asarray(result.history[-1].z)
+    np.testing.assert_allclose(from_hessian(problem, z).errors, result.uncertainty.errors, rtol=1e-3)
+
+
+def test_a_product_that_alone_is_seen_is_named_and_gets_no_error():
+    problem = toy(free=("height", "partner", "lifetime"))
+    result = fit(problem)
+    (direction,) = result.uncertainty.unidentifiable
+    assert "height" in direction and "partner" in direction and "lifetime" not in direction
+    assert np.isinf(result.error["detector.height"]) and np.isfinite(result.error["detector.lifetime"])
+    product = result.estimate["detector.height"] * result.estimate["detector.partner"]
+    assert product == pytest.approx(TRUTH["height"], rel=1e-3)
+
+
+def test_batches_add_up():
+    model, truth = Decay(), Decay(height=jnp.asarray(5.0))
+    sources = [Charge(jnp.asarray(1.0)), Charge(jnp.asarray(3.0))]
+    data = [truth(source()) for source in sources]
+    alone = [
+        Problem(Experiment(model, s), ["height"], GaussianChi2(noise=NOISE), d)
+        for s, d in zip(sources, data, strict=True)
+    ]
+    both = Problem([Experiment(model, s) for s in sources], ["height"], GaussianChi2(noise=NOISE), data)
+    z = jnp.array([0.1])
+    assert both.value(z) == pytest.approx(sum(p.value(z) for p in alone))
+    np.testing.assert_allclose(both.normal(z).matrix, sum(p.normal(z).matrix for p in alone))
+    assert both.part(1).value(z) == pytest.approx(alone[0].value(z))
+
+
+def test_a_source_can_be_free():
+    truth = Decay()(jnp.asarray(2.5))
+    problem = Problem(Experiment(Decay(), Charge()), ["source.charge"], GaussianChi2(noise=NOISE), truth)
+    assert fit(problem).estimate["source.charge"] == pytest.approx(2.5, rel=1e-4)
+
+
+def test_a_truth_beyond_the_bounds_leaves_the_parameter_at_its_edge():
+    observed = Decay(height=jnp.asarray(49.9))(jnp.asarray(3.0))
+    problem = Problem(Experiment(Decay(), Charge()), ["height"], GaussianChi2(noise=NOISE), observed)
+    result = fit(problem)
+    assert result.converged and 49.5 < result.estimate["detector.height"] <= 50.0
+
+
+@pytest.mark.parametrize("method", ["gauss-newton", "gauss-newton-cg", "lbfgs", "adam"])
+def test_a_fit_goes_on_exactly_where_it_was_stopped(method, tmp_path: Path):
+    whole = fit(toy(), method=method, max_steps=6)
+    fit(toy(), method=method, max_steps=3, checkpoint=tmp_path / "c.npz")
+    rest = fit(toy(), method=method, max_steps=6, checkpoint=tmp_path / "c.npz")
+    assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
+    assert rest.estimate == whole.estimate
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path):
+    fit(toy(), max_steps=1, checkpoint=tmp_path / "c.npz")
+    with pytest.raises(ValueError, match="checkpoint of the method"):
+        fit(toy(), method="adam", checkpoint=tmp_path / "c.npz")
+    with pytest.raises(ValueError, match="checkpoint of another fit"):
+        fit(toy(free=("height",)), checkpoint=tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"), [(KeyboardInterrupt, "interrupted"), (StopIteration, "by the caller")]
+)
+def test_a_stopped_fit_returns_what_there_is(error, why, problem):
+    def stop(snapshot):
+        if snapshot.step == 1:
+            raise error
+
+    result = fit(problem, callback=stop)
+    assert not result.converged and why in result.stopped and result.steps == 1
+
+
+def test_too_few_steps_are_told(problem):
+    result = fit(problem, max_steps=1)
+    assert not result.converged and result.stopped == "no convergence in 1 steps"
+
+
+def test_every_step_is_told_once(problem):
+    seen = []
+    result = fit(problem, callback=lambda s: seen.append(s.step))
+    assert seen == list(range(result.steps + 1))
+
+
+def test_stages_share_one_history_and_end_with_the_exact_loss(problem):
+    seen = []
+    easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
+    result = graduated([easy, problem], callback=lambda s: seen.append(s.step))
+    assert result.converged and seen == sorted(set(seen))
+    assert_truth(result.estimate, 1e-3)
+    assert [s.step for s in result.history] == list(range(len(result.history)))
+
+
+def test_misuse_is_named(problem):
+    with pytest.raises(ValueError, match="method 'newton' is unknown"):
+        fit(problem, method="newton")
+    with pytest.raises(ValueError, match="not free"):
+        fit(problem, start={"partner": 2.0})
+    with pytest.raises(ValueError, match="expected one for each"):
+        Problem([Experiment(Decay(), Charge())] * 2, ["height"], GaussianChi2(noise=1.0), [{}])
