@@ -1,9 +1,9 @@
 """What a step of the generator needs to look up: continuous loss, range, rates of delta rays and photons.
 
 The mean loss of `stopping` is divided at `CUT` and `PHOTON_CUT`: what is above is made as particles of
-its own, the rest is continuous. Spectra: 1/T^2 (1 - beta^2 T/T_max) for heavy particles, Moller for electrons (and
-positrons), Tsai's 1/k (4/3 (1 - y) + y^2) for bremsstrahlung; Klein-Nishina, Bethe-Heitler with screening
-(Maximon's series) and a power law of the photoelectric effect for photons.
+its own, the rest is continuous. Spectra: 1/T^2 (1 - beta^2 T/T_max) for heavy particles, Moller for
+electrons (and positrons), Tsai's 1/k (4/3 (1 - y) + y^2) for bremsstrahlung; Klein-Nishina, Bethe-Heitler
+with screening (Maximon's series) and a power law of the photoelectric effect for photons.
 """
 
 from collections.abc import Callable
