@@ -6,9 +6,9 @@ electrons (and positrons), Tsai's 1/k (4/3 (1 - y) + y^2) for bremsstrahlung; Kl
 with screening (Maximon's series) and a power law of the photoelectric effect for photons.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +96,7 @@ def energies() -> np.ndarray:
     return np.geomspace(LOWEST, HIGHEST, N_NODES)
 
 
-def moller(transfer: np.ndarray, energy: np.ndarray) -> np.ndarray:
+def moller(transfer: Any, energy: Any) -> Any:
     """Spectrum of delta rays of electrons relative to xi / T^2, at a `transfer` up to half the energy."""
     gamma = 1 + energy / ELECTRON_MASS
     share = transfer / energy
@@ -174,8 +174,7 @@ def _hard(t: jax.Array) -> jax.Array:
     span = jnp.log(top / CUT)[:, None]
     edges = (np.arange(16)[:, None] + (1 + ABSCISSAE) / 2).ravel() / 16
     transfer = CUT * jnp.exp(span * edges)
-    spectrum: Callable = moller
-    values = jnp.where(span > 0, spectrum(transfer, jnp.where(t > 2 * CUT, t, 2 * CUT)[:, None]), 0.0)
+    values = jnp.where(span > 0, moller(transfer, jnp.where(t > 2 * CUT, t, 2 * CUT)[:, None]), 0.0)
     return jnp.sum(values * span * np.tile(WEIGHTS, 16) / 32, axis=1)
 
 

@@ -1,5 +1,6 @@
 """The particles of a batch of events: those alive, and a record of all that were born."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ class Particles:
         self.real, self.whole, self.key = real, whole, key
 
     @classmethod
-    def of(cls, columns: dict[str, np.ndarray], key: np.ndarray) -> "Particles":
+    def of(cls, columns: Mapping[str, Any], key: np.ndarray) -> "Particles":
         """From columns; whole numbers that are not given are 0."""
         n = len(key)
         real = np.stack([np.broadcast_to(np.asarray(columns[name], float), n) for name in REAL])

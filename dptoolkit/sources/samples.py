@@ -45,7 +45,7 @@ def sample_named(name: str) -> Draw:
 @sample
 def muons(rng: np.random.Generator, volumes: Volumes) -> Primaries:
     """A muon of either charge, 50 to 1000 MeV, from anywhere in any direction."""
-    return _single(rng, volumes, rng.choice([13, -13]), (50, 1000))
+    return _single(rng, volumes, int(rng.choice([13, -13])), (50, 1000))
 
 
 @sample
@@ -152,7 +152,7 @@ def _cosmic_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _single(rng: np.random.Generator, volumes: Volumes, pdg: int, energies: tuple[float, float]) -> Primaries:
     energy = np.array([rng.uniform(*energies)])
-    return Primaries(_anywhere(rng, volumes), np.array([int(pdg)]), _isotropic(rng, 1), energy)
+    return Primaries(_anywhere(rng, volumes), np.array([pdg]), _isotropic(rng, 1), energy)
 
 
 def _anywhere(rng: np.random.Generator, volumes: Volumes) -> np.ndarray:
