@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from dptoolkit import generation
 from dptoolkit.detector import LArTPC
@@ -44,6 +45,15 @@ def test_two_processes_make_the_same_bits(shards: int, whole: Path, small_wire: 
         assert_same(whole, output)
     for column in ("segments/de", "particles/kinetic_energy"):
         assert np.array_equal(joined(shard_paths(output, shards), column), datasets(whole)[column])
+
+
+@pytest.mark.slow
+def test_a_cluster_at_an_address_makes_the_same_bits(whole: Path, small_wire: LArTPC, tmp_path: Path):
+    output = tmp_path / "muons.h5"
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        request = Request("muons", 40, seed=3, scheduler=cluster.scheduler_address)
+        generate_files(request, small_wire, output)
+    assert_same(whole, output)
 
 
 def stop_after(n: int):

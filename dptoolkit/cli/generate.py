@@ -22,7 +22,7 @@ def generate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT.h5", help="File to write. Required.")
     ] = None,
-    n: Annotated[int, typer.Option("-n", "--events", min=1, metavar="N", help="Number of events.")] = 10,
+    n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of events.")] = 10,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of all random numbers.")] = 0,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Files: OUT-0000.h5, OUT-0001.h5, ...")] = 1,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")] = 1,
