@@ -37,16 +37,22 @@ MOST_STEPS = 200_000
 Box = tuple[np.ndarray, np.ndarray]
 
 
+def _no_segments() -> dict[str, list[np.ndarray]]:
+    whole = {name: [np.zeros(0, np.int64)] for name in ("event", "track", "pdg")}
+    points = {name: [np.zeros((0, 3))] for name in ("start", "end")}
+    return whole | points | {name: [np.zeros(0)] for name in ("de", "dx", "t0")}
+
+
 @dataclass
 class Deposits:
     """Segments as they are made, a list of arrays by column."""
 
-    columns: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    columns: dict[str, list[np.ndarray]] = field(default_factory=_no_segments)
 
     def add(self, **columns: np.ndarray) -> None:
         """More segments."""
         for name, column in columns.items():
-            self.columns.setdefault(name, []).append(column)
+            self.columns[name].append(column)
 
     def sorted(self) -> dict[str, np.ndarray]:
         """All columns, by event, then track, then in the order they were made."""

@@ -16,6 +16,16 @@ def test_a_sample_is_written_and_can_be_simulated(cli: Callable, tmp_path: Path)
     assert read_segments(output).n_events == 3
     done = cli("simulate", output, "-d", "small-wire", "--events", "0:1", "-o", tmp_path / "readout.h5")
     assert done.exit_code == 0, done.stderr
+    assert "positions as they are in the file" in done.stderr
+
+
+@pytest.mark.slow
+def test_events_from_which_everything_escapes_are_simulated_as_empty(cli: Callable, tmp_path: Path):
+    output = tmp_path / "photons.h5"
+    assert cli("generate", "photons", "-n", 5, "-d", "small-pixel", "-o", output).exit_code == 0
+    done = cli("simulate", output, "-d", "small-pixel", "-o", tmp_path / "readout.h5")
+    assert done.exit_code == 0, done.stderr
+    assert "5 events, 191 segments" in done.stderr
 
 
 @pytest.mark.parametrize(

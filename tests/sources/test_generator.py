@@ -174,6 +174,13 @@ def test_nothing_is_deposited_outside_the_box():
         assert (made.segments[end] < BOX.high[0] + 1e-5).all()
 
 
+def test_an_event_from_which_everything_escapes_is_empty_but_there():
+    thin = Volumes.from_boxes([[0.0, 0.0, 0.0]], [0.1, 0.1, 0.1], ["+x"])
+    made = generate("photons", thin, np.arange(3), seed=0)
+    assert made.numbers.tolist() == [0, 1, 2] and len(made.interactions["x"]) == 3
+    assert made.segments["start"].shape == (len(made.segments["de"]), 3) == (0, 3)
+
+
 def test_cosmic_muons_enter_through_the_walls_and_go_down():
     made = generate("cosmics", BOX, np.arange(300), seed=1)
     first = made.particles["process"] == Process.PRIMARY
