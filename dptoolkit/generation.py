@@ -105,7 +105,8 @@ def shard_paths(output: Path, shards: int) -> list[Path]:
 def _shards(request: Request, detector: LArTPC, output: Path) -> list[Shard]:
     config = to_yaml(detector)
     edges = [k * request.n_events // request.shards for k in range(request.shards + 1)]
-    piece = min(BATCH, max(LEAST, -(-request.n_events // (request.shards * request.jobs))))
+    workers = request.jobs if request.shards == 1 else 1  # of one shard
+    piece = min(BATCH, max(LEAST, -(-request.n_events // workers)))
     made = []
     for k, path in enumerate(shard_paths(output, request.shards)):
         what = {"sample": request.sample, "events": request.n_events, "first": edges[k], "last": edges[k + 1]}
