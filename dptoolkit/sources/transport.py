@@ -90,19 +90,14 @@ def transport(primaries: Particles, n_events: int, box: Box) -> tuple[dict[str, 
 
 def charged_step(live: Particles, deposits: Deposits, box: Box) -> tuple[list[Particles], list[Brood]]:
     """One step of all charged particles; those that go on, and daughters to be born."""
-    tables, dice, kind = loss_tables(), live.dice(), live.kind
-    mass, before = MASS[kind], live.energy
-    range_ = tables.range(kind, before)
-    wall = distance_to_wall(live, box)
-    step = np.minimum(np.minimum(LONGEST[kind], SHARE * range_), wall)
-    step = np.where(range_ < LAST, np.minimum(range_, wall), np.maximum(step, np.minimum(LAST, wall)))
+    dice, kind, before = live.dice(), live.kind, live.energy
+    mass, range_, wall = MASS[kind], loss_tables().range(kind, before), distance_to_wall(live, box)
+    step = np.where(range_ < LAST, range_, np.maximum(LAST, np.minimum(LONGEST[kind], SHARE * range_)))
+    step = np.minimum(step, wall)
     beta2 = before * (before + 2 * mass) / (before + mass) ** 2
-    rest = tables.energy(kind, np.maximum(range_ - step, 1e-9 * range_))
-    mean = np.where(step < range_, tables.energy(kind, range_) - rest, before)
-    xi, most = tables.xi / beta2 * step, np.minimum(CUT, largest_transfer(kind, before, mass))
-    loss = mean + fluctuation(xi, most, dice.uniform())
+    xi = loss_tables().xi / beta2 * step
     stops = (step >= range_) & (step < wall)
-    loss = np.where(stops, before, np.clip(loss, 0.0, before))
+    loss = np.where(stops, before, _continuous_loss(live, range_, step, xi, dice))
     after = before - loss
     broods, after = _delta_rays(live, dice, step, xi, after)
     light = np.flatnonzero((kind < 2) & (before > PHOTON_CUT))
@@ -120,6 +115,17 @@ def charged_step(live: Particles, deposits: Deposits, box: Box) -> tuple[list[Pa
     onward.real[6] = after[going]
     onward.real[3:6] = deflected(onward, dice.of(going).branch(3), theta)
     return [onward], broods
+
+
+def _continuous_loss(
+    live: Particles, range_: np.ndarray, step: np.ndarray, xi: np.ndarray, dice: Dice
+) -> np.ndarray:
+    """Mean and fluctuation of what is lost to collisions and photons below the cuts."""
+    tables, kind, energy = loss_tables(), live.kind, live.energy
+    rest = tables.energy(kind, np.maximum(range_ - step, 1e-9 * range_))
+    mean = np.where(step < range_, tables.energy(kind, range_) - rest, energy)
+    cut = np.minimum(CUT, largest_transfer(kind, energy, MASS[kind]))
+    return np.clip(mean + fluctuation(xi, cut, dice.uniform()), 0.0, energy)
 
 
 def largest_transfer(kind: np.ndarray, energy: np.ndarray, mass: np.ndarray) -> np.ndarray:
