@@ -109,7 +109,7 @@ def simulate_file(
     if output.exists() and path.exists() and output.samefile(path):
         raise InputError(f"{output}: is the input file; choose another name for the output")
     events = read_segments(path).select(options.events)
-    events, note = place(events, detector.volumes, options.place, seed=options.seed or 0)
+    events, note = place(events, detector.volumes, _placement(events, detector, options), options.seed or 0)
     outside, fraction = count_outside(events.segments, detector.volumes)
     run = _run(detector, events, path, options)
     resume, totals, notes = _left_behind(output, run, options.force)
@@ -135,6 +135,12 @@ def simulate_file(
             f"place the file with --place auto or --place X,Y,Z"
         )
     return Produced(totals, events.n_events, done, notes)
+
+
+def _placement(events: EventFile, detector: LArTPC, options: Options) -> str:
+    """What `auto` means for a file that is in the frame of this detector already: leave it there."""
+    here = events.attributes.get("detector_name") == detector.name
+    return "file" if here and options.place == "auto" else options.place
 
 
 def summary(totals: Totals) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _hit_sums(readout: Readout, segments: Segments) -> dict[str, Any]:
         weight = happens * np.asarray(plane.charge, float)
         hits += float(happens.sum())
         charge += float(weight.sum())
-        moment += float(np.where(happens > 0, weight * since, 0.0).sum())
+        moment += float((weight * np.where(happens > 0, since, 0.0)).sum())
     return {"hits": hits, "hit_charge": charge, "hit_charge_time": moment}
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import dptoolkit
-from dptoolkit.cli import calibrate, check, demo, describe, look, simulate
+from dptoolkit.cli import calibrate, check, demo, describe, generate, look, simulate
 from dptoolkit.cli.shell import INTERRUPTED, TERMINATED, Commands, Debug, emit, with_debug
 
 EPILOG = (
@@ -63,7 +63,7 @@ def _help(command: Callable[..., None]) -> str:
 for panel, commands in {
     "Start": (demo.demo, check.doctor),
     "Detectors": (describe.detectors, describe.describe),
-    "Simulate and look": (simulate.simulate, look.view, look.serve),
+    "Simulate and look": (generate.generate, simulate.simulate, look.view, look.serve),
     "Fit": (calibrate.calibrate,),
     "Measure": (check.bench,),
 }.items():

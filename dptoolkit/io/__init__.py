@@ -2,7 +2,7 @@
 
 from dptoolkit.io.errors import InputError
 from dptoolkit.io.event_file import EventFile, events_slice
-from dptoolkit.io.native import Batch, NativeWriter, Run, write_native
+from dptoolkit.io.native import Batch, NativeWriter, Run, made_by, write_native
 from dptoolkit.io.native_reader import NativeFile, is_native, read_native
 from dptoolkit.io.placement import count_outside, place
 from dptoolkit.io.readers import read_segments
@@ -19,6 +19,7 @@ __all__ = [
     "count_outside",
     "events_slice",
     "is_native",
+    "made_by",
     "place",
     "read_native",
     "read_segments",

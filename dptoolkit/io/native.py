@@ -237,18 +237,18 @@ class NativeWriter:
             truncate(table, self.n_done)
 
     def _check_same_run(self) -> None:
-        wanted: dict[str, Any] = {**_root_attributes(self.run), "detector_config": self.run.detector_config}
-        found: dict[str, Any] = {
-            **dict(self._file.attrs),
-            "detector_config": _text(self._file, "detector_config"),
-        }
-        for name in sorted(set(wanted) | (set(found) - {"summary"})):
-            if wanted.get(name) != found.get(name):
-                self._file.close()
-                raise InputError(
-                    f"{self.partial}: belongs to another run ({name} differs); expected the same input and "
-                    f"options to continue it; remove it to start again"
-                )
+        for name in _differences(self._file, self.run):
+            self._file.close()
+            raise InputError(
+                f"{self.partial}: belongs to another run ({name} differs); expected the same input and "
+                f"options to continue it; remove it to start again"
+            )
+
+
+def made_by(path: Path, run: Run) -> bool:
+    """Whether the events of a native file, complete or not, are of this run; OSError if it is damaged."""
+    with h5py.File(path, "r") as file:
+        return not _differences(file, run)
 
 
 def append_numbers(file: Group, numbers: np.ndarray) -> None:
@@ -260,6 +260,16 @@ def append_numbers(file: Group, numbers: np.ndarray) -> None:
     before = len(group["number"])
     group["number"].resize(before + len(numbers), axis=0)
     group["number"][before:] = numbers
+
+
+def _differences(file: Group, run: Run) -> list[str]:
+    """What an open file and a run do not share."""
+    wanted: dict[str, Any] = {**_root_attributes(run), "detector_config": run.detector_config}
+    found: dict[str, Any] = dict(file.attrs)
+    if "detector_config" in file:
+        found["detector_config"] = _text(file, "detector_config")
+    names = sorted(set(wanted) | (set(found) - {"summary"}))
+    return [name for name in names if wanted.get(name) != found.get(name)]
 
 
 def _segment_columns(segments: Segments | EventFile) -> tuple[dict[str, np.ndarray], np.ndarray]:
