@@ -116,7 +116,8 @@ def wire_response(
 def _real(matrix: Complex[np.ndarray, "f w x"]) -> Float[Array, "f cx cw"]:
     """The same product for real and imaginary parts one after the other."""
     turned = np.swapaxes(matrix, 1, 2)
-    whole = np.block([[turned.real, turned.imag], [-turned.imag, turned.real]])
+    real, imaginary = np.real(turned), np.imag(turned)
+    whole = np.block([[real, imaginary], [-imaginary, real]])
     return jnp.asarray(whole, jnp.result_type(float))
 
 

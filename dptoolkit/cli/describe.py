@@ -32,7 +32,8 @@ def describe(
 ) -> None:
     """Show every parameter of a detector: value, unit, bounds, symbol, reference.
 
-    The paths are those of --set and --free, such as drift.lifetime or planes.U.gain.
+    The paths are those of --set and --free, such as drift.lifetime or planes.U.gain. Parameters with
+    typical values are those that calibrate frees.
     """
     from dptoolkit.cache import enable_compilation_cache
     from dptoolkit.config import load_detector
@@ -42,7 +43,7 @@ def describe(
     rows = [_row(info) for info in infos(load_detector(detector)).values()]
     if json:
         return emit(as_json("parameters", {"detector": detector, "parameters": rows}))
-    columns = ("path", "value", "unit", "bounds", "symbol", "reference")
+    columns = ("path", "value", "unit", "bounds", "typical", "symbol", "reference")
     shown = [[_shown(column, row[column]) for column in columns] for row in rows]
     show_table(columns, shown, right=("value",))
 
@@ -58,6 +59,7 @@ def _row(info: Any) -> dict[str, Any]:
         "bounds": [float(bound) if np.isfinite(bound) else None for bound in info.bounds],
         "symbol": info.symbol,
         "reference": info.reference,
+        "typical": None if info.typical is None else list(info.typical),
     }
 
 
@@ -69,6 +71,8 @@ def _short(value: Any) -> float:
 
 
 def _shown(column: str, value: Any) -> str:
+    if column == "typical":
+        return "" if value is None else f"{value[0]:g} .. {value[1]:g}"
     if column == "bounds":
         low, high = ("" if bound is None else f"{bound:g}" for bound in value)
         return f"{low} .. {high}"

@@ -46,7 +46,10 @@ class Coordinates(eqx.Module):
         bounds = {path: sorted(_scaled(info.scale, b) for b in info.bounds) for path, info in of.items()}
         span = {path: _span(info, bounds[path], _y(info, values[path])) for path, info in of.items()}
         soft = {path: SOFTNESS * width for path, width in span.items()}
-        start = {p: _inverse_inside(*bounds[p], soft[p], _y(of[p], x)) for p, x in values.items()}
+        start = {
+            path: _inverse_inside(bounds[path][0], bounds[path][1], soft[path], _y(of[path], value))
+            for path, value in values.items()
+        }
         return cls(
             start=start,
             low={path: jnp.asarray(low, start[path].dtype) for path, (low, _) in bounds.items()},

@@ -217,7 +217,7 @@ def _save(
     }
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        np.savez(file, header=np.array(json.dumps(header)), **method.saved(state))
+        np.savez(file, **{"header": np.array(json.dumps(header)), **method.saved(state)})  # pyright: ignore[reportArgumentType]
     partial.replace(path)
 
 

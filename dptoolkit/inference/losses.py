@@ -94,8 +94,8 @@ class SquaredDifference(AbstractLoss):
 
     def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
         parts = list(_samples(predicted, observed))
-        square = sum(jnp.sum(jnp.where(mask, (mine - theirs) ** 2, 0.0)) for mine, theirs, mask in parts)
-        return square / sum(jnp.sum(mask) for _, _, mask in parts)
+        squares = [jnp.sum(jnp.where(mask, (mine - theirs) ** 2, 0.0)) for mine, theirs, mask in parts]
+        return jnp.sum(jnp.stack(squares)) / jnp.sum(jnp.stack([jnp.sum(mask) for _, _, mask in parts]))
 
 
 class PoissonLikelihood(AbstractResidualLoss):

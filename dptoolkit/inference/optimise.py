@@ -163,7 +163,7 @@ class LBFGS(AbstractMethod):
 
     def step(self, problem: Problem, state: State) -> State:
         gradient, memory = state.memory
-        direction, memory = self._rule().update(gradient, memory, state.z)
+        direction, memory = _update(self._rule(), gradient, memory, state.z)
         direction = -np.asarray(direction, float)
         slope = float(direction @ np.asarray(gradient))
         if slope >= 0:
@@ -217,7 +217,7 @@ class FirstOrder(AbstractMethod):
         gradient, memory, (best, since) = state.memory
         if since >= self.patience:
             return _end(state, True, f"the loss did not fall by {self.tolerance:g} in {self.patience} steps")
-        update, memory = self._rule().update(gradient, memory, state.z)
+        update, memory = _update(self._rule(), gradient, memory, state.z)
         z = state.z + update
         loss, gradient = problem.gradient(z)
         if not np.isfinite(loss):
@@ -244,9 +244,9 @@ METHODS: dict[str, AbstractMethod] = {
     "gauss-newton": GaussNewton(),
     "gauss-newton-cg": ConjugateGaussNewton(),
     "lbfgs": LBFGS(),
-    "adam": FirstOrder("adam"),
-    "rmsprop": FirstOrder("rmsprop", 0.01),
-    "gradient-descent": FirstOrder("sgd", 1e-4),
+    "adam": FirstOrder(rule="adam"),
+    "rmsprop": FirstOrder(rule="rmsprop", learning_rate=0.01),
+    "gradient-descent": FirstOrder(rule="sgd", learning_rate=1e-4),
 }
 
 
@@ -257,6 +257,12 @@ def method_of(method: str | AbstractMethod) -> AbstractMethod:
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; expected one of {', '.join(METHODS)}")
     return METHODS[method]
+
+
+def _update(rule: optax.GradientTransformation, gradient: Array, memory: Any, z: Array) -> tuple[Array, Any]:
+    """One step of a rule of optax, on one array."""
+    update, memory = rule.update(gradient, memory, z)
+    return jnp.asarray(update), memory
 
 
 def _small(expected: float, tolerance: float) -> str:

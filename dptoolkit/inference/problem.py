@@ -28,11 +28,11 @@ Vector = Float[Array, " k"]
 class Detector(Protocol):
     """What a detector offers to a problem."""
 
-    def layout(self, inputs: Any) -> Any:
+    def layout(self, inputs: Any, /) -> Any:
         """Shapes and index tables for concrete inputs; on the host."""
         ...
 
-    def __call__(self, inputs: Any, key: Array | None = None, layout: Any = None) -> Observables: ...
+    def __call__(self, inputs: Any, /, key: Array | None = None, layout: Any = None) -> Observables: ...
 
 
 @runtime_checkable

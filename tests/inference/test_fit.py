@@ -38,7 +38,9 @@ def test_gauss_newton_finds_the_truth_in_few_steps_from_far(start):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_goes_to_the_same_minimum(method, problem):
-    result = fit(problem, method=FirstOrder("sgd", 1e-5) if method == "gradient-descent" else method)
+    result = fit(
+        problem, method=FirstOrder(rule="sgd", learning_rate=1e-5) if method == "gradient-descent" else method
+    )
     assert result.loss < 0.1 * result.history[0].loss
     if method in ("gauss-newton", "gauss-newton-cg", "lbfgs"):
         assert result.converged

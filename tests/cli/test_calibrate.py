@@ -1,0 +1,54 @@
+"""`calibrate`: toys whose truth comes back, and misuse."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+FREE = "recombination.a,field.strength"
+
+
+@pytest.mark.slow
+def test_a_toy_without_noise_gives_its_truth_back_and_the_results_are_written(
+    muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    """Two parameters from hits of three short muons, within 0.1 %; interrupted after one step and resumed."""
+    output = tmp_path / "cal"
+    words = ("calibrate", "-d", "small-pixel", "--data", muons, "--toy-truth", "random", "--free", FREE)
+    result = cli(*words, "--seed", "3", "-o", output)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads((output / "result.json").read_text())
+    assert found["schema"].startswith("dptoolkit.calibration") and found["converged"] and found["steps"] < 12
+    assert [row["path"] for row in found["parameters"]] == FREE.split(",")
+    for row in found["parameters"]:
+        assert abs(row["start"] / row["truth"] - 1) > 1e-3, "the fit must not start from the truth"
+        assert row["estimate"] == pytest.approx(row["truth"], rel=1e-3)
+        assert row["error"] > 0 and row["pull"] is None
+    assert "<html" in (output / "report.html").read_text() and found["unidentifiable"] == []
+
+    again = cli(*words, "--seed", "3", "-o", output)
+    assert again.exit_code == 2 and "--resume" in again.stderr
+    resumed = cli(*words, "--seed", "3", "-o", output, "--resume")
+    assert resumed.exit_code == 0
+    assert json.loads((output / "result.json").read_text())["parameters"] == found["parameters"]
+    other = cli(*words, "--seed", "4", "-o", output, "--resume")
+    assert other.exit_code == 2 and "another fit" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--toy-truth", "random"), "missing -o"),
+        (("-o", "OUT"), "--toy-truth random, or --set"),
+        (("-o", "OUT", "--toy-truth", "mine"), "expected random"),
+        (("-o", "OUT", "--set", "drift.lifetim=1 ms"), "drift.lifetim"),
+        (("-o", "OUT", "--toy-truth", "random", "--free", "drift.speed"), "drift.speed"),
+    ],
+)
+def test_misuse_says_what_was_expected(
+    words: tuple[str, ...], message: str, muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    words = tuple(str(tmp_path / "cal") if word == "OUT" else word for word in words)
+    result = cli("calibrate", "-d", "small-pixel", "--data", muons, *words)
+    assert result.exit_code == 2 and message in result.stderr
