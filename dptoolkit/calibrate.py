@@ -27,8 +27,8 @@ from dptoolkit.sources.recorded import SegmentSource
 
 SEGMENTS = 1024
 """Events are computed together up to this many segments."""
-EXACT = 1e-6
-"""Tolerance of fits to data without noise: they are to reach the truth, not its neighbourhood."""
+EXACT = 2e-4
+"""Tolerance of fits to data without noise, in the units of a nominal one: what single precision resolves."""
 BLURS = ((256.0, 4), (64.0, 4), (16.0, 1))
 """Of the multi-scale losses before the likelihood of waveforms: [us], channels."""
 

@@ -107,6 +107,7 @@ class Problem:
         self.infos = {path: infos(batches[0])[path.split("[")[0]] for path in values}
         self.coordinates = Coordinates.at(values, self.infos)
         self._stages: dict[bytes, list[Batch]] = {}
+        self._last_normal: tuple[bytes, Normal] | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -135,13 +136,14 @@ class Problem:
     def with_loss(self, loss: AbstractLoss) -> "Problem":
         """The same problem judged by another loss; layouts are shared."""
         other = copy.copy(self)
-        other.loss = loss
+        other.loss, other._last_normal = loss, None
         return other
 
     def part(self, n: int) -> "Problem":
         """The same problem with the first `n` batches of events only."""
         other = copy.copy(self)
-        other.sources, other.observed, other._stages = self.sources[:n], self.observed[:n], {}
+        other.sources, other.observed = self.sources[:n], self.observed[:n]
+        other._stages, other._last_normal = {}, None
         return other
 
     def values(self, z: Vector) -> dict[str, Array]:
@@ -167,11 +169,15 @@ class Problem:
         return float(sum(value for value, _ in parts)), _summed([grad for _, grad in parts])
 
     def normal(self, z: Vector) -> Normal:
-        """Loss, gradient and curvature: one forward-mode column a parameter."""
+        """Loss, gradient and curvature: one forward-mode column a parameter. The last one is kept."""
         self._need_residuals()
+        key = np.asarray(z).tobytes()
+        if self._last_normal is not None and self._last_normal[0] == key:
+            return self._last_normal[1]
         parts = [_normal(*self._setup, z, batch) for batch in self.batches(z)]
         loss, gradient, matrix = (_summed([part[i] for part in parts]) for i in range(3))
-        return Normal(float(loss), gradient, matrix)
+        self._last_normal = key, Normal(float(loss), gradient, matrix)
+        return self._last_normal[1]
 
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""

@@ -13,6 +13,9 @@ from dptoolkit.inference.fit import FitResult
 from dptoolkit.inference.problem import Problem
 from dptoolkit.views.report import Section, Table, report_page
 
+DARK = 0.6
+"""Correlations beyond this have a dark cell, and light text."""
+
 
 def calibration_report(
     problem: Problem, result: FitResult, rows: Sequence[Row], facts: Mapping[str, str]
@@ -71,6 +74,7 @@ def correlation(names: Sequence[str], matrix: np.ndarray) -> Any:
             "y": [names[i] for i in y],
             "value": values,
             "text": [f"{v:+.2f}" for v in matrix.ravel()],
+            "ink": ["white" if abs(v) > DARK else "black" for v in values],
         }
     )
     mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
@@ -85,7 +89,14 @@ def correlation(names: Sequence[str], matrix: np.ndarray) -> Any:
         "x", "y", 1, 1, source=source, fill_color={"field": "value", "transform": mapper}, line_color=None
     )
     plot.text(
-        "x", "y", "text", source=source, text_align="center", text_baseline="middle", text_font_size="11px"
+        "x",
+        "y",
+        "text",
+        text_color="ink",
+        source=source,
+        text_align="center",
+        text_baseline="middle",
+        text_font_size="11px",
     )
     plot.add_layout(ColorBar(color_mapper=mapper, ticker=BasicTicker(), title="correlation"), "right")
     plot.xaxis.major_label_orientation = 0.5
@@ -119,7 +130,7 @@ def _verdict(result: FitResult) -> str:
 
 
 def _parameters(rows: Sequence[Row]) -> Table:
-    header = ("parameter", "unit", "start", "estimate", "error", "truth", "pull")
+    header = ("parameter", "unit", "start", "estimate", "error", "truth", "estimate / truth - 1", "pull")
     return Table(
         header,
         [
@@ -130,6 +141,7 @@ def _parameters(rows: Sequence[Row]) -> Table:
                 f"{row.estimate:.6g}",
                 f"{row.error:.2g}",
                 "" if row.truth is None else f"{row.truth:.6g}",
+                "" if not row.truth else f"{row.estimate / row.truth - 1:+.3%}",
                 "" if row.pull is None else f"{row.pull:+.2f}",
             )
             for row in rows
