@@ -21,7 +21,7 @@ from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
 from dptoolkit.inference.optimise import GaussNewton
 from dptoolkit.inference.problem import Experiment, Problem
 from dptoolkit.io import EventFile, place, read_segments
-from dptoolkit.params import replace
+from dptoolkit.params import free, replace
 from dptoolkit.simulation import event_key
 from dptoolkit.sources.recorded import SegmentSource
 
@@ -64,7 +64,8 @@ class Calibration:
 
     @property
     def paths(self) -> list[str]:
-        return list(self.free) or calibrated(self.detector)
+        """In full: wildcards expanded."""
+        return list(free(self.detector, list(self.free) or calibrated(self.detector)).values)
 
     def problem(self, batches: Sequence[Segments], observed: Sequence[Readout]) -> Problem:
         """The problem of these events with the likelihood of their read-out."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from dptoolkit.events import Hits, Waveforms
@@ -84,7 +83,7 @@ class Row:
 
 def table(problem: Problem, result: FitResult, truth: Mapping[str, float] | None) -> list[Row]:
     """A row for every coordinate of the fit."""
-    flat = lambda values: np.asarray(problem.coordinates.flat(jax.tree.map(np.asarray, values)))  # noqa: E731
+    flat = lambda values: np.asarray(problem.coordinates.flat(values))  # noqa: E731
     first, last = result.history[0].values, result.history[-1].values
     known = dict(truth or {})
     real = {path: known.get(path, known.get(path.removeprefix("detector."))) for path in problem.paths}

@@ -10,6 +10,7 @@ fifth of that between the bounds.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -87,7 +88,7 @@ class Coordinates(eqx.Module):
             first += start.size
         return found
 
-    def of(self, values: Mapping[str, Array]) -> Float[Array, " k"]:
+    def of(self, values: Mapping[str, Any]) -> Float[Array, " k"]:
         """The coordinates of physical values, all paths of them."""
         parts = []
         for path, start in self._starts():
@@ -105,9 +106,9 @@ class Coordinates(eqx.Module):
             high.append(jnp.ravel((jnp.maximum(self.high[path] - margin, start) - start) / self.step[path]))
         return jnp.concatenate(low), jnp.concatenate(high)
 
-    def flat(self, values: Mapping[str, Array]) -> Float[Array, " k"]:
+    def flat(self, values: Mapping[str, Any]) -> Float[Array, " k"]:
         """Physical values as one vector, in the order of `names`."""
-        return jnp.concatenate([jnp.ravel(values[path]) for path in self.paths])
+        return jnp.concatenate([jnp.ravel(jnp.asarray(values[path])) for path in self.paths])
 
     def slopes(self, z: Float[Array, " k"]) -> Float[Array, " k"]:
         """Derivative of every physical value by its coordinate."""
