@@ -296,8 +296,12 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
 
 
 def _slack(loss: float, expected: float) -> float:
-    """Rises that are allowed: rounding of a sum; near the minimum, a tenth of one standard deviation."""
-    return ROUNDING * abs(loss) + (0.05 if expected < 0.5 else 0.0)
+    """Rises that are allowed: rounding of a sum; near the minimum, two standard deviations.
+
+    There a step goes to where J^T r vanishes, which for a likelihood whose widths are held in r is not
+    exactly where its value is least.
+    """
+    return ROUNDING * abs(loss) + (2.0 if expected < 0.5 else 0.0)
 
 
 def _conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:
