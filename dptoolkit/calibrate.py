@@ -105,10 +105,10 @@ def batches_of(
 
 
 def truth_of(
-    detector: LArTPC, free: Sequence[str], seed: int, given: Mapping[str, float]
+    detector: LArTPC, paths: Sequence[str], seed: int, given: Mapping[str, float]
 ) -> dict[str, float]:
-    """A random truth of the free parameters, but for those that are given."""
-    drawn = random_truth(detector, [path for path in free if path not in given], seed)
+    """A random truth of the parameters at `paths`, but for those that are given."""
+    drawn = random_truth(detector, [path for path in paths if path not in given], seed)
     return {**drawn, **given}
 
 

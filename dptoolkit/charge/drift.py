@@ -1,6 +1,7 @@
 """Drift of electrons to the anode: velocity, attachment, diffusion."""
 
 from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -26,11 +27,9 @@ class AbstractDrift(Component):
         return jnp.exp(-time / self.lifetime)
 
 
-class MobilityDrift(AbstractDrift):
-    """v = mu(E, T) E with the mobility fit of Li et al., NIM A 816 (2016) 160."""
-
-    temperature: Array = param(87.17, "K", bounds=(84.0, 94.0), symbol="T", reference="larnd-sim module0")
-    lifetime: Array = param(
+def _lifetime() -> Any:
+    """The field that every drift declares."""
+    return param(
         2200.0,
         "us",
         bounds=(50.0, 1e6),
@@ -39,6 +38,13 @@ class MobilityDrift(AbstractDrift):
         typical=(500.0, 5000.0),
         scale="inverse",
     )
+
+
+class MobilityDrift(AbstractDrift):
+    """v = mu(E, T) E with the mobility fit of Li et al., NIM A 816 (2016) 160."""
+
+    temperature: Array = param(87.17, "K", bounds=(84.0, 94.0), symbol="T", reference="larnd-sim module0")
+    lifetime: Array = _lifetime()
 
     def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         return mobility(efield, self.temperature) * efield * 1e-3
@@ -55,15 +61,7 @@ class ConstantDrift(AbstractDrift):
         reference="0.5 kV/cm, 87.17 K",
         typical=(0.15, 0.168),
     )
-    lifetime: Array = param(
-        2200.0,
-        "us",
-        bounds=(50.0, 1e6),
-        symbol="tau_e",
-        reference=_LIFETIME_SOURCE,
-        typical=(500.0, 5000.0),
-        scale="inverse",
-    )
+    lifetime: Array = _lifetime()
 
     def speed(self, efield: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.broadcast_to(self.velocity, jnp.shape(efield))

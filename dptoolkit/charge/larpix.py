@@ -13,9 +13,17 @@ look at the threshold and its pause of nine ticks. `time` is t*; larnd-sim write
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.stats import norm
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from dptoolkit.charge.averages import (
+    charge_at,
+    from_0_to_1,
+    mean_below,
+    moments,
+    positive_mean,
+    shares,
+    smooth_root,
+)
 from dptoolkit.charge.first_passage import first_passage, reset_grid
 from dptoolkit.params import Component, param
 
@@ -112,8 +120,8 @@ class LArPix(Component):
             quiet = (self.reset_noise == 0) & (self.uncorrelated_noise == 0)
             averaged = lambda q: self._first_passages(q)  # noqa: E731
             triggers = jax.lax.cond(quiet, lambda q: self._crossings(q), averaged, charge)
-            collected, spread = triggers.charge, _root(triggers.spread**2 + self.uncorrelated_noise**2)
-            collected = _mean_below(collected, self.from_adc(self.adc_max), spread)
+            collected, spread = triggers.charge, smooth_root(triggers.spread**2 + self.uncorrelated_noise**2)
+            collected = mean_below(collected, self.from_adc(self.adc_max), spread)
             adc = self.to_adc(collected)
         else:
             of_ticks, of_resets, of_adc = jax.random.split(key, 3)
@@ -154,7 +162,7 @@ class LArPix(Component):
     ) -> PixelHits:
         real = triggers.probability > 0
         restart = triggers.position[:, -1:] + self._hold_ticks + RESET_TICKS
-        remaining = charge[:, -1] - _at(charge, restart)[:, 0]
+        remaining = charge[:, -1] - charge_at(charge, restart)[:, 0]
 
         def in_us(position: PerHit) -> PerHit:
             return jnp.where(real, time0[:, None] + self.tick * position, 0.0)
@@ -190,7 +198,7 @@ class LArPix(Component):
 
         def next_hit(state: tuple[PerPixel, PerPixel], reset: PerPixel) -> tuple:
             alive, start = state
-            base = _at(charge, start[:, None])[:, 0]
+            base = charge_at(charge, start[:, None])[:, 0]
             level = base + self.threshold - reset
             fires = (seen >= level[:, None]) & (ticks >= start[:, None])
             hit = alive * jnp.any(fires, axis=1)
@@ -201,7 +209,7 @@ class LArPix(Component):
             fraction = jnp.where(between, above, 0.0) / jnp.where(between, above + below, 1.0)
             position = jnp.where(hit > 0, jnp.maximum(start, after[:, 0] - fraction), 0.0)
             end = position[:, None] + self._hold_ticks
-            collected = _at(charge, end)[:, 0] - base + reset
+            collected = charge_at(charge, end)[:, 0] - base + reset
             none = jnp.zeros_like(hit)
             trigger = _Triggers(position, start, hit, collected, none, none, none)
             return (hit, end[:, 0] + RESET_TICKS), trigger
@@ -220,9 +228,9 @@ class LArPix(Component):
             chances = [jnp.sum(way.probability, axis=1) for way in ways]
             found = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ways)
             probability = chances[0] + chances[1]
-            weight = _shares(found.probability)
-            mean_charge, charge_variance = _moments(weight, found.collected)
-            mean_position, position_variance = _moments(weight, found.position)
+            weight = shares(found.probability)
+            mean_charge, charge_variance = moments(weight, found.collected)
+            mean_position, position_variance = moments(weight, found.position)
             both = (found.collected - mean_charge[:, None]) * (found.position - mean_position[:, None])
             starts = sum(chance * branch.start for chance, branch in zip(chances, branches, strict=True))
             trigger = _Triggers(
@@ -230,8 +238,8 @@ class LArPix(Component):
                 starts / jnp.where(probability > 0, probability, 1.0),
                 probability,
                 mean_charge,
-                _root(charge_variance + jnp.sum(weight * found.variance, axis=1)),
-                _root(position_variance),
+                smooth_root(charge_variance + jnp.sum(weight * found.variance, axis=1)),
+                smooth_root(position_variance),
                 jnp.sum(weight * both, axis=1),
             )
             late = self._late(weight, found.lost)
@@ -248,21 +256,21 @@ class LArPix(Component):
 
         def look(branch: _Branch) -> _Ways:
             start, base = branch.start[:, None], branch.base[:, None]
-            deviation = _root(self.reset_noise**2 + branch.variance)
+            deviation = smooth_root(self.reset_noise**2 + branch.variance)
             sigma = jnp.maximum(self.uncorrelated_noise, SHARPEST * deviation)
             node, ticks = self._cells(path, branch.start, deviation + sigma)
             level = self.threshold - deviation[:, None] * reset_grid()
-            height = _at(charge, node) - base
+            height = charge_at(charge, node) - base
             passage = first_passage(height, ticks, level, sigma)
-            slope = height - (_at(charge, node - 1) - base)
+            slope = height - (charge_at(charge, node - 1) - base)
             over = height - passage.level
-            early = _positive_mean(over, sigma[:, None])
-            early = early / (early + _positive_mean(slope - over, sigma[:, None]))
+            early = positive_mean(over, sigma[:, None])
+            early = early / (early + positive_mean(slope - over, sigma[:, None]))
             position = jnp.maximum(node + passage.lag - early, start)
             end = position + self._hold_ticks
-            collected = _at(charge, end) - base + self.threshold - passage.level
+            collected = charge_at(charge, end) - base + self.threshold - passage.level
             probability = branch.reached[:, None] * passage.probability
-            lost = _at(charge, end + RESET_TICKS)
+            lost = charge_at(charge, end + RESET_TICKS)
             return _Ways(probability, position, collected, passage.level_variance, lost)
 
         none = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(look, branch))
@@ -274,7 +282,7 @@ class LArPix(Component):
         The two have the mean, variance and third moment of all: they are sqrt(4 m2 + (m3 / m2)^2) apart
         around m1 + m3 / (2 m2). If that is less than the noise, there is one.
         """
-        mean, variance = _moments(weight, lost)
+        mean, variance = moments(weight, lost)
         spread = variance > 1.0  # [electrons^2]: less is rounding
         third = jnp.sum(weight * (lost - mean[:, None]) ** 3, axis=1)
         lean = jnp.where(spread, third, 0.0) / (2 * jnp.where(spread, variance, 1.0))
@@ -287,10 +295,10 @@ class LArPix(Component):
 
     def _after(self, ways: "_Ways", share: Float[Array, "p c"]) -> "_Branch":
         """Where the integration goes on after this `share` of the ways."""
-        weight = _shares(ways.probability * share)
+        weight = shares(ways.probability * share)
         start = jnp.sum(weight * ways.position, axis=1) + self._hold_ticks + RESET_TICKS
         reached = jnp.sum(ways.probability * share, axis=1)
-        return _Branch(reached, start, *_moments(weight, ways.lost))
+        return _Branch(reached, start, *moments(weight, ways.lost))
 
     def _cells(
         self, path: Waveform, start: PerPixel, width: PerPixel
@@ -308,10 +316,10 @@ class LArPix(Component):
         first = jnp.clip(jnp.ceil(start), 0, n_ticks).astype(int)[:, None]
         ticks = jnp.maximum(jnp.arange(n_ticks), first)
         later = jnp.minimum(jnp.arange(n_ticks) + jnp.round(hold).astype(int), n_ticks - 1)
-        passed = path - _at(path, start[:, None])
+        passed = path - charge_at(path, start[:, None])
         passed = jnp.clip(passed, threshold - 5 * width, threshold + 8 * width)
         moments = ((0.55, passed), (0.15, path[:, later]), (0.3, ticks.astype(path.dtype)))
-        progress = sum(share * _from_0_to_1(x, first) for share, x in moments)
+        progress = sum(share * from_0_to_1(x, first) for share, x in moments)
         inner = jax.vmap(lambda x: jnp.searchsorted(x, jnp.arange(1, CELLS) / CELLS))(progress)
         edges = jnp.concatenate([first, jnp.maximum(inner, first), jnp.full_like(first, n_ticks)], axis=1)
         n = jnp.diff(edges, axis=1).astype(path.dtype)
@@ -353,52 +361,3 @@ class _Ways(eqx.Module):
     variance: Float[Array, "p c"]
     """Of the charge collected, by that of the reset charge."""
     lost: Float[Array, "p c"]
-
-
-def _shares(probability: Float[Array, "p c"]) -> Float[Array, "p c"]:
-    """Scaled to sum 1, or 0 where nothing can happen."""
-    total = jnp.sum(probability, axis=1, keepdims=True)
-    possible = total > jnp.finfo(total.dtype).tiny ** 0.5
-    return jnp.where(possible, probability, 0.0) / jnp.where(possible, total, 1.0)
-
-
-def _moments(weight: Float[Array, "p c"], x: Float[Array, "p c"]) -> tuple[PerPixel, PerPixel]:
-    """(mean, variance)."""
-    mean = jnp.sum(weight * x, axis=1)
-    return mean, jnp.sum(weight * (x - mean[:, None]) ** 2, axis=1)
-
-
-def _at(charge: Waveform, position: Float[Array, "p m"]) -> Float[Array, "p m"]:
-    """`charge` at positions in ticks, linear in between, constant outside."""
-    left = jnp.clip(jnp.floor(jax.lax.stop_gradient(position)), 0, charge.shape[1] - 2)
-    fraction = jnp.clip(position - left, 0.0, 1.0)
-    left = left.astype(int)
-    here = jnp.take_along_axis(charge, left, axis=1)
-    there = jnp.take_along_axis(charge, left + 1, axis=1)
-    return here + fraction * (there - here)
-
-
-def _from_0_to_1(x: Waveform, first: Int[Array, "p 1"]) -> Waveform:
-    """A rising function, scaled from 0 at `first` to 1 at the end; 0 where it does not rise."""
-    low = jnp.take_along_axis(x, jnp.minimum(first, x.shape[1] - 1), axis=1)
-    total = x[:, -1:] - low
-    return jnp.maximum(x - low, 0.0) / jnp.where(total > 0, total, 1.0)
-
-
-def _root(square: Array) -> Array:
-    """Square root with gradient 0 at 0."""
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-
-
-def _positive_mean(mean: Array, sigma: Array) -> Array:
-    """E[x | x > 0] of a normal x."""
-    z = jnp.maximum(mean / sigma, -6.0)  # further down it is sigma / 6, and norm.cdf would vanish
-    return sigma * (z + norm.pdf(z) / norm.cdf(z))
-
-
-def _mean_below(mean: Array, limit: Array, sigma: Array) -> Array:
-    """E[min(x, limit)] of a normal x; sigma = 0 is min(mean, limit)."""
-    scale = jnp.where(sigma > 0, sigma, 1.0)
-    z = (mean - limit) / scale
-    smooth = mean - scale * (z * norm.cdf(z) + norm.pdf(z))
-    return jnp.where(sigma > 0, smooth, jnp.minimum(mean, limit))

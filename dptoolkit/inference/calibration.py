@@ -1,7 +1,7 @@
 """A calibration: which parameters are free, truths of toys, the fit in stages, and its result as a table.
 
-Nothing here knows what is calibrated: detectors declare which parameters vary and over which values
-(`typical`), and observables have a likelihood of their own (`likelihood`).
+Detectors declare which parameters vary and over which values (`typical`); `likelihood` chooses the loss by
+the kind of read-out.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ FREE = "recombination.a,field.strength"
 def test_a_toy_without_noise_gives_its_truth_back_and_the_results_are_written(
     muons: Path, cli: Callable, tmp_path: Path
 ) -> None:
-    """Two parameters from hits of three short muons, within 0.1 %; interrupted after one step and resumed."""
+    """Two parameters from hits of three short muons, within 0.1 %; resumed when done, it stays the same."""
     output = tmp_path / "cal"
     words = ("calibrate", "-d", "small-pixel", "--data", muons, "--toy-truth", "random", "--free", FREE)
     result = cli(*words, "--seed", "3", "-o", output)
