@@ -44,6 +44,10 @@ class Plane(Protocol):
         self, electrons: Electrons, layout: Any, speed: Array, key: Array | None = None
     ) -> Waveforms | Hits: ...
 
+    def given(self, layout: Any, observed: Any) -> Any:
+        """The layout for predictions of what follows, on every channel, from what was `observed` before."""
+        ...
+
     def without_noise(self) -> "Plane":
         """The same with ideal electronics."""
         ...
@@ -98,6 +102,16 @@ class LArTPC(Component):
         if layout is None:
             layout = self.layout(segments)
         return _simulate(self, self._pad(segments), layout, key)
+
+    def given(self, layout: Layout, observed: Readout) -> Layout:
+        """The layout for predictions of every hit given the `observed` ones before it on its channel.
+
+        `observed` has the rows of a prediction with this layout, and maybe more behind them.
+        """
+        planes = {
+            plane.name: plane.given(layout.planes[plane.name], observed[plane.name]) for plane in self.planes
+        }
+        return Layout(layout.deposits, planes)
 
     def without_noise(self) -> "LArTPC":
         """The same detector with ideal electronics."""

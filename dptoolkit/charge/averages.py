@@ -44,10 +44,11 @@ def smooth_root(square: Array) -> Array:
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
-def positive_mean(mean: Array, sigma: Array) -> Array:
-    """E[x | x > 0] of a normal x."""
-    z = jnp.maximum(mean / sigma, -6.0)  # further down it is sigma / 6, and norm.cdf would vanish
-    return sigma * (z + norm.pdf(z) / norm.cdf(z))
+def positive_moments(mean: Array, sigma: Array) -> tuple[Array, Array]:
+    """(E[x | x > 0], variance of x given that) of a normal x."""
+    z = jnp.maximum(mean / sigma, -6.0)  # further down the mean is sigma / 6, and norm.cdf would vanish
+    ratio = norm.pdf(z) / norm.cdf(z)
+    return sigma * (z + ratio), sigma**2 * jnp.maximum(1 - ratio * (z + ratio), 0.0)
 
 
 def mean_below(mean: Array, limit: Array, sigma: Array) -> Array:

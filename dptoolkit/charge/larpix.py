@@ -13,14 +13,14 @@ look at the threshold and its pause of nine ticks. `time` is t*; larnd-sim write
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from dptoolkit.charge.averages import (
     charge_at,
     from_0_to_1,
     mean_below,
     moments,
-    positive_mean,
+    positive_moments,
     shares,
     smooth_root,
 )
@@ -42,6 +42,9 @@ UNLIKELY = 1e-6
 
 BLUR = 0.03
 """Width of the border between two branches, in their distance: branches change smoothly."""
+
+LEAST_SPREAD = 0.01
+"""Of a time, in ticks: what the interpolation between ticks resolves."""
 
 SHARPEST = 0.1
 """Narrowest comparator noise that the nodes of the reset charge resolve, in its standard deviations."""
@@ -75,6 +78,14 @@ class PixelHits(eqx.Module):
     """Probability that all columns are used and more than a threshold of charge follows."""
 
 
+class Before(eqx.Module):
+    """Hits that are known: those of each column stand before those of the next."""
+
+    time: PerHit
+    """[us]"""
+    happened: Bool[Array, "p h"]
+
+
 class LArPix(Component):
     """Self-triggering front end and ADC = (gain q + V_pedestal - V_cm) / (V_ref - V_cm) 2^bits.
 
@@ -82,8 +93,9 @@ class LArPix(Component):
     charge q_r has not fired at tick k with probability prod_j<=k F((threshold - q_r - Q_j) / sigma).
     The product runs over `CELLS` groups of ticks, the reset charge over `RESET_NODES`. A later hit starts
     from one of two branches, which differ in the charge lost to the hits before: each has its mean reset
-    time and charge, and the spread of that charge is added to the reset noise. Without noise both calls
-    follow the crossings of Q exactly.
+    time and charge, and the spread of that charge is added to the reset noise. Where the hits before are known (`before`), the
+    integration starts again at a known time, and every hit is as exact as the first. Without noise both
+    calls follow the crossings of Q exactly.
 
     Against samples: the first hit within 0.4 % in probability, 0.05 us and 20 e; later hits of one rise
     within 0.02 us and 30 e; after two far pulses, either of which can make the first hit, within 0.006,
@@ -111,18 +123,26 @@ class LArPix(Component):
             shown = f"bits = {self.bits}, max_hits = {self.max_hits}, tick = {self.tick} us"
             raise ValueError(f"LArPix: {shown}: expected positive values")
 
-    def __call__(self, charge: Waveform, time0: PerPixel, key: PRNGKeyArray | None = None) -> PixelHits:
+    def __call__(
+        self,
+        charge: Waveform,
+        time0: PerPixel,
+        key: PRNGKeyArray | None = None,
+        before: Before | None = None,
+    ) -> PixelHits:
         """Hits of pixels with cumulative `charge` [electrons] at `time0` + k tick, linear in between.
 
-        It begins at 0 and stays at its last value; the comparator stops with the waveform.
+        It begins at 0 and stays at its last value; the comparator stops with the waveform. An expectation
+        may be one of every hit given that the hits `before` it happened as they did.
         """
-        if key is None:
+        if before is not None:
+            triggers = self._after_known(charge, (before.time - time0[:, None]) / self.tick, before.happened)
+            collected, adc = self._digitised(triggers)
+        elif key is None:
             quiet = (self.reset_noise == 0) & (self.uncorrelated_noise == 0)
             averaged = lambda q: self._first_passages(q)  # noqa: E731
             triggers = jax.lax.cond(quiet, lambda q: self._crossings(q), averaged, charge)
-            collected, spread = triggers.charge, smooth_root(triggers.spread**2 + self.uncorrelated_noise**2)
-            collected = mean_below(collected, self.from_adc(self.adc_max), spread)
-            adc = self.to_adc(collected)
+            collected, adc = self._digitised(triggers)
         else:
             of_ticks, of_resets, of_adc = jax.random.split(key, 3)
             shape = (charge.shape[0], self.max_hits)
@@ -157,6 +177,12 @@ class LArPix(Component):
     def _hold_ticks(self) -> Array:
         return self.hold / self.tick
 
+    def _digitised(self, triggers: "_Triggers") -> tuple[PerHit, PerHit]:
+        """Mean charge and count under the noise, saturation included."""
+        spread = smooth_root(triggers.spread**2 + self.uncorrelated_noise**2)
+        collected = mean_below(triggers.charge, self.from_adc(self.adc_max), spread)
+        return collected, self.to_adc(collected)
+
     def _report(
         self, triggers: "_Triggers", collected: PerHit, adc: PerHit, charge: Waveform, time0: PerPixel
     ) -> PixelHits:
@@ -182,10 +208,10 @@ class LArPix(Component):
         )
 
     def _widths(self, triggers: "_Triggers") -> tuple[PerHit, PerHit, PerHit]:
-        """Standard deviations of charge and time, and their correlation: noise, ADC steps, one tick."""
+        """Standard deviations of charge and time, and their correlation: noise and ADC steps."""
         rounding = (self._step / (self.gain * 1e-3)) ** 2 / 12
         charge = jnp.sqrt(triggers.spread**2 + self.uncorrelated_noise**2 + rounding)
-        position = jnp.sqrt(triggers.position_spread**2 + 1 / 12)
+        position = jnp.sqrt(triggers.position_spread**2 + LEAST_SPREAD**2)
         return charge, self.tick * position, triggers.covariance / (charge * position)
 
     def _crossings(
@@ -220,35 +246,40 @@ class LArPix(Component):
 
     def _first_passages(self, charge: Waveform) -> "_Triggers":
         """Hits averaged over the noise."""
-        steps = jnp.abs(jnp.diff(jax.lax.stop_gradient(charge), axis=1, prepend=0.0))
-        path = jnp.cumsum(steps, axis=1)
+        path = _path(charge)
 
         def next_hit(branches: tuple[_Branch, _Branch], _: None) -> tuple:
             ways = [self._ways(charge, path, branch) for branch in branches]
             chances = [jnp.sum(way.probability, axis=1) for way in ways]
             found = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ways)
             probability = chances[0] + chances[1]
-            weight = shares(found.probability)
-            mean_charge, charge_variance = moments(weight, found.collected)
-            mean_position, position_variance = moments(weight, found.position)
-            both = (found.collected - mean_charge[:, None]) * (found.position - mean_position[:, None])
             starts = sum(chance * branch.start for chance, branch in zip(chances, branches, strict=True))
-            trigger = _Triggers(
-                mean_position,
-                starts / jnp.where(probability > 0, probability, 1.0),
-                probability,
-                mean_charge,
-                smooth_root(charge_variance + jnp.sum(weight * found.variance, axis=1)),
-                smooth_root(position_variance),
-                jnp.sum(weight * both, axis=1),
-            )
-            late = self._late(weight, found.lost)
+            trigger = _mean_trigger(found, starts / jnp.where(probability > 0, probability, 1.0))
+            late = self._late(shares(found.probability), found.lost)
             return tuple(self._after(found, share) for share in (1 - late, late)), trigger
 
         nothing = jnp.zeros_like(charge[:, 0])
         begun = _Branch(nothing + 1, nothing, nothing, nothing)
         never = _Branch(nothing, nothing, nothing, nothing)
         _, triggers = jax.lax.scan(jax.checkpoint(next_hit), (begun, never), None, length=self.max_hits)
+        return jax.tree.map(jnp.transpose, triggers)
+
+    def _after_known(
+        self, charge: Waveform, position: PerHit, happened: Bool[Array, "p h"]
+    ) -> "_Triggers":
+        """Every hit averaged over the noise, given the hits before it: where they were [ticks]."""
+        path, none = _path(charge), jnp.zeros_like(charge[:, :1])
+        again = jnp.where(happened, position + self._hold_ticks + RESET_TICKS, 0.0)
+        starts = jnp.concatenate([none, again[:, :-1]], axis=1)
+        alive = jnp.concatenate([none + 1, happened[:, :-1].astype(charge.dtype)], axis=1)
+        bases = charge_at(charge, starts).at[:, 0].set(0.0)
+
+        def hit(column: tuple[PerPixel, PerPixel, PerPixel]) -> _Triggers:
+            reached, start, base = column
+            ways = self._ways(charge, path, _Branch(reached, start, base, jnp.zeros_like(base)))
+            return _mean_trigger(ways, start)
+
+        triggers = jax.lax.map(jax.checkpoint(hit), (alive.T, starts.T, bases.T))
         return jax.tree.map(jnp.transpose, triggers)
 
     def _ways(self, charge: Waveform, path: Waveform, branch: "_Branch") -> "_Ways":
@@ -264,14 +295,26 @@ class LArPix(Component):
             passage = first_passage(height, ticks, level, sigma)
             slope = height - (charge_at(charge, node - 1) - base)
             over = height - passage.level
-            early = positive_mean(over, sigma[:, None])
-            early = early / (early + positive_mean(slope - over, sigma[:, None]))
+            above, above_variance = positive_moments(over, sigma[:, None])
+            below, below_variance = positive_moments(slope - over, sigma[:, None])
+            early = above / (above + below)
             position = jnp.maximum(node + passage.lag - early, start)
             end = position + self._hold_ticks
-            collected = charge_at(charge, end) - base + self.threshold - passage.level
-            probability = branch.reached[:, None] * passage.probability
-            lost = charge_at(charge, end + RESET_TICKS)
-            return _Ways(probability, position, collected, passage.level_variance, lost)
+            held, lost = charge_at(charge, end), charge_at(charge, end + RESET_TICKS)
+            noise = (1 - early) ** 2 * above_variance + early**2 * below_variance
+            level = passage.level_variance
+            # the crossing moves by d level / jump, within the tick
+            jump = jnp.sqrt(jnp.maximum((above + below) ** 2, 12 * (level + noise)))
+            current = (lost - held) / RESET_TICKS
+            return _Ways(
+                probability=branch.reached[:, None] * passage.probability,
+                position=position,
+                collected=held - base + self.threshold - passage.level,
+                charge_variance=level * (current / jump - 1) ** 2 + noise * (current / jump) ** 2,
+                position_variance=(level + noise) / jump**2,
+                covariance=(level * (current / jump - 1) + noise * current / jump) / jump,
+                lost=lost,
+            )
 
         none = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(look, branch))
         return jax.lax.cond(jnp.any(branch.reached > UNLIKELY), look, lambda _: none, branch)
@@ -358,6 +401,32 @@ class _Ways(eqx.Module):
     probability: Float[Array, "p c"]
     position: Float[Array, "p c"]
     collected: Float[Array, "p c"]
-    variance: Float[Array, "p c"]
-    """Of the charge collected, by that of the reset charge."""
+    charge_variance: Float[Array, "p c"]
+    position_variance: Float[Array, "p c"]
+    covariance: Float[Array, "p c"]
+    """Of charge and position, by the noise within a tick and that of the reset charge."""
     lost: Float[Array, "p c"]
+
+
+def _path(charge: Waveform) -> Waveform:
+    """Length of the way of a charge until each tick, sum |dQ|; without gradient."""
+    steps = jnp.abs(jnp.diff(jax.lax.stop_gradient(charge), axis=1, prepend=0.0))
+    return jnp.cumsum(steps, axis=1)
+
+
+def _mean_trigger(ways: _Ways, start: PerPixel) -> _Triggers:
+    """Probability, means, widths and covariance over the ways to a hit."""
+    weight = shares(ways.probability)
+    mean_charge, charge_variance = moments(weight, ways.collected)
+    mean_position, position_variance = moments(weight, ways.position)
+    both = (ways.collected - mean_charge[:, None]) * (ways.position - mean_position[:, None])
+    inner = [jnp.sum(weight * x, axis=1) for x in (ways.charge_variance, ways.position_variance)]
+    return _Triggers(
+        position=mean_position,
+        start=start,
+        probability=jnp.sum(ways.probability, axis=1),
+        charge=mean_charge,
+        spread=smooth_root(charge_variance + inner[0]),
+        position_spread=smooth_root(position_variance + inner[1]),
+        covariance=jnp.sum(weight * (both + ways.covariance), axis=1),
+    )

@@ -6,6 +6,7 @@ met at the drift velocity, against its Gaussian in time. Only pads near charge e
 as long as its signal; `LArPix` turns timelines into hits.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dptoolkit import units
-from dptoolkit.charge.larpix import LArPix, PixelHits
+from dptoolkit.charge.larpix import Before, LArPix, PixelHits
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.pad_response import build_pad_response
 from dptoolkit.charge.pad_table import PADS, TICKS, PadTable, pad_table
@@ -60,6 +61,8 @@ class PixelLayout(eqx.Module):
     """Ticks of the timelines of each table."""
     scale: int = eqx.field(static=True)
     """Of the padded sizes; see `events.growth`."""
+    before: Before | None = None
+    """Known hits of every pad, table after table: every hit is predicted given those before it."""
 
 
 class PixelPlane(Component):
@@ -185,16 +188,27 @@ class PixelPlane(Component):
             found.append(matters[np.argsort(-highest[matters], kind="stable")])
         return found
 
+    def given(self, layout: PixelLayout, observed: Hits) -> PixelLayout:
+        """The layout for predictions of every hit given the `observed` hits before it on its pad.
+
+        `observed` has the rows of a prediction with this layout, and maybe more behind them.
+        """
+        n_pads = sum(len(pad) for pad in layout.pad)
+        happened = observed.probability[:n_pads] > 0.5
+        return dataclasses.replace(layout, before=Before(observed.time[:n_pads], happened))
+
     def __call__(
         self, electrons: Electrons, layout: PixelLayout, speed: Float[Array, ""], key: Array | None = None
     ) -> Hits:
         """Hits of every pad that sees charge."""
         timelines = self.induce(electrons, layout, speed)
         keys = [None] * len(timelines) if key is None else list(jax.random.split(key, len(timelines)))
-        found = [
-            self._trigger(charge, pad, pad_key)
-            for charge, pad, pad_key in zip(timelines, layout.pad, keys, strict=True)
-        ]
+        found, first = [], 0
+        for charge, pad, pad_key in zip(timelines, layout.pad, keys, strict=True):
+            rows = slice(first, first + len(pad))
+            before = jax.tree.map(lambda known, rows=rows: jnp.asarray(known)[rows], layout.before)
+            found.append(self._trigger(charge, pad, pad_key, before))
+            first += len(pad)
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
     def induce(
@@ -278,10 +292,11 @@ class PixelPlane(Component):
         charge: Float[Array, "n t"],
         pad: Int[Array | np.ndarray, "n k"],
         key: Array | None,
+        before: Before | None,
     ) -> Hits:
         event, volume, column, row, first, exists = jnp.moveaxis(jnp.asarray(pad), 1, 0)
         start = first * jnp.asarray(self.front_end.tick, charge.dtype)
-        hits = self._in_groups(charge, start, exists > 0, key)
+        hits = self._in_groups(charge, start, exists > 0, key, before)
         valid = exists > 0
         return Hits(
             charge=hits.charge,
@@ -299,21 +314,27 @@ class PixelPlane(Component):
         )
 
     def _in_groups(
-        self, charge: Float[Array, "p t"], start: Float[Array, " p"], exists: Array, key: Array | None
+        self,
+        charge: Float[Array, "p t"],
+        start: Float[Array, " p"],
+        exists: Array,
+        key: Array | None,
+        before: Before | None,
     ) -> PixelHits:
         """The front end, a group of timelines at a time; groups without any are skipped."""
         n_groups = len(charge) // FRONT_END
         keys = None if key is None else jax.random.split(key, n_groups)
 
-        def group(part: tuple[Array, Array, Array, Array | None]) -> PixelHits:
-            charge, start, exists, key = part
-            run = partial(self.front_end, key=key)
-            shapes = jax.eval_shape(run, charge, start)
+        def group(part: tuple[Any, ...]) -> PixelHits:
+            (charge, start, exists, before), key = part
+            run = lambda charge, start, before: self.front_end(charge, start, key, before)  # noqa: E731
+            shapes = jax.eval_shape(run, charge, start, before)
             empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-            return jax.lax.cond(jnp.any(exists), run, lambda charge, start: empty, charge, start)
+            return jax.lax.cond(jnp.any(exists), run, lambda *_: empty, charge, start, before)
 
-        parts = jax.tree.map(lambda a: a.reshape(n_groups, FRONT_END, *a.shape[1:]), (charge, start, exists))
-        hits = jax.lax.map(jax.checkpoint(group), (*parts, keys))
+        rows = (charge, start, exists, before)
+        parts = jax.tree.map(lambda a: a.reshape(n_groups, FRONT_END, *a.shape[1:]), rows)
+        hits = jax.lax.map(jax.checkpoint(group), (parts, keys))
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), hits)
 
     def _timelines(self, items: Items) -> PixelLayout:

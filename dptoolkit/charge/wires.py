@@ -140,6 +140,10 @@ class WirePlane(Component):
     def n_channels(self) -> int:
         return self.wrapped or self.n_wires
 
+    def given(self, layout: WireLayout, observed: Waveforms) -> WireLayout:
+        """The same layout: what a wire reads does not depend on what it has read."""
+        return layout
+
     def without_noise(self) -> "WirePlane":
         """The same plane with amplifiers free of noise."""
         noise = self.noise

@@ -5,7 +5,7 @@ is J^T r and its curvature (the Fisher information, if it is a likelihood) J^T J
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -22,6 +22,9 @@ Residuals = Float[Array, " r"]
 
 class AbstractLoss(eqx.Module):
     """A number that is least where prediction and observation agree."""
+
+    sequential: ClassVar[bool] = False
+    """Whether it compares what was observed with predictions given what was observed before."""
 
     @abstractmethod
     def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]: ...
@@ -221,12 +224,15 @@ class CensoredHits(AbstractResidualLoss):
 class HitLikelihood(AbstractResidualLoss):
     """-ln L of noisy hits: whether each happened, and its charge and time given that it did.
 
-    A prediction holds P(hit) and mean, width and correlation of charge and time given the hit. Charge and
-    time are taken as Gaussian; pads without a hit say that there was none. Gauss-Newton takes differences
+    A prediction holds P(hit) and mean, width and correlation of charge and time given the hit, all given
+    the hits that the data have before it: a pad that was reset has forgotten all else, so the product over
+    its hits is the likelihood. Charge and time are taken as Gaussian; pads without a hit say that there
+    was none. Gauss-Newton takes differences
     from the means over widths that are held: it is unbiased whatever the shape, as each difference has mean
     zero at the truth.
     """
 
+    sequential: ClassVar[bool] = True
     unlikely: float = eqx.field(static=True, default=1e-3)
     """Probabilities count as at least this, and at most 1 minus this: one stray hit costs 7 at most."""
 

@@ -32,6 +32,10 @@ class Detector(Protocol):
         """Shapes and index tables for concrete inputs; on the host."""
         ...
 
+    def given(self, layout: Any, observed: Observables, /) -> Any:
+        """The layout for predictions of what follows, given what was `observed` before (`sequential`)."""
+        ...
+
     def __call__(self, inputs: Any, /, key: Array | None = None, layout: Any = None) -> Observables: ...
 
 
@@ -137,6 +141,8 @@ class Problem:
         """The same problem judged by another loss; layouts are shared."""
         other = copy.copy(self)
         other.loss, other._last_normal = loss, None
+        if loss.sequential != self.loss.sequential:
+            other._stages = {}
         return other
 
     def part(self, n: int) -> "Problem":
@@ -218,6 +224,8 @@ class Problem:
         layout = experiment.layout()
         like = _rows(experiment, layout)
         extra, observed = align(self.observed[number], like)
+        if self.loss.sequential:
+            layout = self.detector.given(layout, observed)
         return Batch(self.sources[number], layout, extra, observed)
 
     def _need_residuals(self) -> None:
