@@ -302,17 +302,19 @@ class LArPix(Component):
             end = position + self._hold_ticks
             held, lost = charge_at(charge, end), charge_at(charge, end + RESET_TICKS)
             noise = (1 - early) ** 2 * above_variance + early**2 * below_variance
+            # within its tick the crossing moves by d level lever / jump, by less than a tick
             level = passage.level_variance
-            # the crossing moves by d level / jump, within the tick
-            jump = jnp.sqrt(jnp.maximum((above + below) ** 2, 12 * (level + noise)))
+            lever = ((1 - early) * above_variance + early * below_variance) / sigma[:, None] ** 2
+            jump = jnp.sqrt(jnp.maximum((above + below) ** 2, 12 * (level * lever**2 + noise)))
+            delay = lever / jump
             current = (lost - held) / RESET_TICKS
             return _Ways(
                 probability=branch.reached[:, None] * passage.probability,
                 position=position,
                 collected=held - base + self.threshold - passage.level,
-                charge_variance=level * (current / jump - 1) ** 2 + noise * (current / jump) ** 2,
-                position_variance=(level + noise) / jump**2,
-                covariance=(level * (current / jump - 1) + noise * current / jump) / jump,
+                charge_variance=level * (current * delay - 1) ** 2 + noise * (current / jump) ** 2,
+                position_variance=level * delay**2 + noise / jump**2,
+                covariance=level * (current * delay - 1) * delay + noise * current / jump**2,
                 lost=lost,
             )
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dptoolkit.charge.larpix import RESET_TICKS, LArPix
+from dptoolkit.charge.larpix import RESET_TICKS, Before, LArPix
 from dptoolkit.params import infos, replace
 
 TICK = 0.1
@@ -276,3 +276,52 @@ def test_parameters_carry_units():
     np.testing.assert_allclose([model.threshold, model.hold], [4500, 1.5])
     with pytest.raises(ValueError, match="max_hits"):
         LArPix(max_hits=0)
+
+
+WAVEFORMS = {
+    "two pulses": bump(),
+    "a steep and long ramp": ramp(90e3, 60, 70, 256),
+    "a slow ramp": ramp(30e3, 20, 200, 256),
+    "a step after a small one": ramp(7e3, 40, 15, 256) + ramp(30e3, 90, 4, 256),
+}
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+def test_hits_given_those_before_them_have_the_stated_mean_width_and_correlation(name):
+    """Residuals of samples over the stated widths: mean 0, variance 1, the stated correlation."""
+    model, n = LArPix(max_hits=5), 4096
+    charge = jnp.repeat(WAVEFORMS[name], n, axis=0)
+    sample = run(model, charge, key=jax.random.key(5))
+    happened = sample.probability > 0.5
+    expected = eqx.filter_jit(LArPix.__call__)(
+        model, charge, jnp.zeros(n), before=Before(sample.time, happened)
+    )
+    for k in range(5):
+        alive = np.asarray(happened[:, k - 1]) if k else np.ones(n, bool)
+        both = alive & np.asarray(happened[:, k])
+        said = np.asarray(happened[:, k] - expected.probability[:, k])[alive]
+        p = np.asarray(expected.probability[:, k])[alive]
+        allowed = 4 * np.sqrt(np.sum(p * (1 - p))) + 0.004 * alive.sum() + 1
+        assert abs(said.sum()) < allowed
+        if both.sum() < 400:
+            continue
+        charges = np.asarray(sample.charge - expected.charge)[both, k]
+        charges = charges / np.asarray(expected.charge_sigma)[both, k]
+        times = np.asarray(sample.time - expected.time)[both, k] / np.asarray(expected.time_sigma)[both, k]
+        times = np.clip(times, -6, 6)  # one late trigger by noise among 600 hits has 19
+        error = 1 / np.sqrt(both.sum())
+        np.testing.assert_allclose([charges.mean(), times.mean()], 0, atol=0.06 + 4 * error)
+        np.testing.assert_allclose([charges.var(), times.var()], 1, atol=0.1 + 5 * error)
+        correlation = np.asarray(expected.correlation)[both, k].mean()
+        np.testing.assert_allclose((charges * times).mean(), correlation, atol=0.1 + 4 * error)
+
+
+def test_after_a_known_hit_charge_begins_where_it_was_reset():
+    """Without more charge than falls into the dead time there is no second hit, with it there is."""
+    charge = jnp.concatenate([ramp(30e3, 60, 4, 256), ramp(30e3, 60, 40, 256)])
+    first = run(LArPix(), charge).time[:, :1]
+    before = Before(jnp.pad(first, [(0, 0), (0, 7)]), jnp.arange(8)[None] < jnp.ones((2, 1)))
+    given = LArPix()(charge, jnp.zeros(2), before=before)
+    assert given.probability[0, 1] < 1e-3 < 0.999 < given.probability[1, 1]
+    np.testing.assert_allclose(given.window_start[:, 1], first[:, 0] + 1.8 + RESET_TICKS * TICK)
+    assert not jnp.any(given.probability[:, 2:])
