@@ -264,9 +264,7 @@ class LArPix(Component):
         _, triggers = jax.lax.scan(jax.checkpoint(next_hit), (begun, never), None, length=self.max_hits)
         return jax.tree.map(jnp.transpose, triggers)
 
-    def _after_known(
-        self, charge: Waveform, position: PerHit, happened: Bool[Array, "p h"]
-    ) -> "_Triggers":
+    def _after_known(self, charge: Waveform, position: PerHit, happened: Bool[Array, "p h"]) -> "_Triggers":
         """Every hit averaged over the noise, given the hits before it: where they were [ticks]."""
         path, none = _path(charge), jnp.zeros_like(charge[:, :1])
         again = jnp.where(happened, position + self._hold_ticks + RESET_TICKS, 0.0)
