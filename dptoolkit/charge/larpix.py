@@ -93,9 +93,9 @@ class LArPix(Component):
     charge q_r has not fired at tick k with probability prod_j<=k F((threshold - q_r - Q_j) / sigma).
     The product runs over `CELLS` groups of ticks, the reset charge over `RESET_NODES`. A later hit starts
     from one of two branches, which differ in the charge lost to the hits before: each has its mean reset
-    time and charge, and the spread of that charge is added to the reset noise. Where the hits before are known (`before`), the
-    integration starts again at a known time, and every hit is as exact as the first. Without noise both
-    calls follow the crossings of Q exactly.
+    time and charge, and the spread of that charge is added to the reset noise. Where the hits before are
+    known (`before`), integration starts again at a known time, and every hit is as exact as the first.
+    Without noise both calls follow the crossings of Q exactly.
 
     Against samples: the first hit within 0.4 % in probability, 0.05 us and 20 e; later hits of one rise
     within 0.02 us and 30 e; after two far pulses, either of which can make the first hit, within 0.006,
