@@ -77,17 +77,16 @@ class GaussNewton(AbstractMethod):
 
     def step(self, problem: Problem, state: State) -> State:
         normal, damping = state.memory
-        expected = state.expected_decrease
         low, high = self._room(problem, state.z)
         least = max(self.tolerance, ROUNDING * state.loss)
-        if expected < least:
-            return _end(state, True, _small(expected, least))
+        if state.expected_decrease < least:
+            return _end(state, True, _small(state.expected_decrease, least))
         for _ in range(12):
             move = _step_inside(normal, damping, (low, high))
             trial = jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.coordinates.reach())
-            found = problem.normal(trial)
-            if np.isfinite(found.loss) and found.loss < state.loss + _slack(state.loss, expected):
-                return self._state(problem, trial, found, max(damping / 10, 1e-9))
+            reached = self._state(problem, trial, problem.normal(trial), max(damping / 10, 1e-9))
+            if _better(reached, state):
+                return reached
             damping = max(10 * damping, 1e-3)
         return _end(state, False, "no direction lowers the loss")
 
@@ -295,13 +294,17 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
     return -(vectors[:, useful] @ (along[useful] / size[useful])) / scale
 
 
-def _slack(loss: float, expected: float) -> float:
-    """Rises that are allowed: rounding of a sum; near the minimum, two standard deviations.
+def _better(reached: State, before: State) -> bool:
+    """Whether the loss fell; or J^T r did, and the loss rose by less than it was expected to fall.
 
-    There a step goes to where J^T r vanishes, which for a likelihood whose widths are held in r is not
-    exactly where its value is least.
+    Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not exactly where
+    its value is least: on the last of the way the value may rise.
     """
-    return ROUNDING * abs(loss) + (2.0 if expected < 0.5 else 0.0)
+    if not np.isfinite(reached.loss):
+        return False
+    rise = reached.loss - before.loss - ROUNDING * abs(before.loss)
+    closer = reached.expected_decrease < before.expected_decrease
+    return rise < 0 or (closer and rise < before.expected_decrease)
 
 
 def _conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:
