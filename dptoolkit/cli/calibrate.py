@@ -195,7 +195,7 @@ def _folder(output: Path | None, resume: bool, force: bool) -> Path:
 
 
 def _empty(output: Path, resume: bool) -> None:
-    """The folder, without checkpoints unless the fit goes on from them; when the inputs are known to be good."""
+    """Make the folder, and remove its checkpoints unless the fit goes on from them."""
     output.mkdir(exist_ok=True)
     if not resume:
         for path in _checkpoints(output):
