@@ -4,7 +4,7 @@ observables = detector(segments)             # expectation: smooth, differentiab
 observables = detector(segments, key=key)    # a sample: fluctuations, noise, digitisation
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -31,6 +31,7 @@ from dptoolkit.params import Component
 Readout = dict[str, Waveforms | Hits]
 
 
+@runtime_checkable
 class Plane(Protocol):
     """What a wire or pixel plane offers to the detector."""
 

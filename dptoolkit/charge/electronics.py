@@ -73,7 +73,11 @@ class Digitiser(Component):
         2.048, "ADC/mV", bounds=(0.1, 100.0), symbol="", reference="12 bits over 2000 mV (MicroBooNE)"
     )
     pedestal: Array = param(
-        1843.0, "ADC", bounds=(0.0, 65535.0), symbol="", reference="JAXTPC, induction planes"
+        1843.0,
+        "ADC",
+        bounds=(0.0, 65535.0),
+        symbol="",
+        reference="JAXTPC: 1843 on induction, 410 on collection planes",
     )
     bits: int = eqx.field(static=True, default=12)
 

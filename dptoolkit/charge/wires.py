@@ -44,6 +44,8 @@ ITEMS, BLOCKS = 192, 192
 MARGIN = 1.0
 """Wires by which a cloud may move before the layout must be made anew."""
 
+PerCloud = Float[Array | np.ndarray, " d"]
+
 
 class WireLayout(eqx.Module):
     """Work items of one plane, and the blocks of the read-out around each."""
@@ -159,12 +161,16 @@ class WirePlane(Component):
         white = np.mean(rms**2 / total)
         return np.sqrt(total), np.where(np.arange(len(lags)) == 0, 1.0, white * lags / lags[0])
 
-    def wire_number(self, electrons: Electrons) -> Float[Array, " d"]:
+    def wire_number(self, electrons: Electrons) -> PerCloud:
         """Continuous wire coordinate s of the clouds."""
-        along = electrons.across * np.cos(self.angle) + electrons.up * np.sin(self.angle)
+        return self.wire_at(electrons.across, electrons.up)
+
+    def wire_at(self, across: PerCloud, up: PerCloud) -> PerCloud:
+        """Continuous wire coordinate s of places on the anode [cm]."""
+        along = across * np.cos(self.angle) + up * np.sin(self.angle)
         return along / self.pitch + (self.n_wires - 1) / 2
 
-    def wire_variance(self, electrons: Electrons) -> Float[Array, " d"]:
+    def wire_variance(self, electrons: Electrons) -> PerCloud:
         """Variance of the clouds in s [pitch2]."""
         c, s = np.cos(self.angle), np.sin(self.angle)
         along = c**2 * electrons.var_across + s**2 * electrons.var_up + 2 * c * s * electrons.cov_across_up
@@ -266,7 +272,7 @@ class WirePlane(Component):
         self,
         clouds: Float[Array, "5 i d"],
         items: Items,
-        matrices: list[Float[Array, "f cx cw"]],
+        matrices: list[Float[Array, "_ cx _"]],
         shapes: Float[Array, "4 f"],
     ) -> Float[Array, "i w t"]:
         """Signals of a chunk of items on the wires and ticks around each."""
@@ -286,7 +292,7 @@ class WirePlane(Component):
         answer = jnp.concatenate(answers)
         return _sampled(jax.lax.complex(answer[:, :, 0], answer[:, :, 1]), r.window)
 
-    def _tick(self, electrons: Electrons, speed: Float[Array, ""]) -> Float[Array, " d"]:
+    def _tick(self, electrons: Electrons, speed: Float[Array, ""]) -> PerCloud:
         return (electrons.time + self.distance / speed) / self.tick_period
 
     def _channel_block(self, volume: np.ndarray, wires: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -67,6 +67,7 @@ def calibrate(
       dptoolkit calibrate -d module0 --data segments.h5 --set drift.lifetime='1 ms' --noise -o cal_noise
     """
     output = _folder(output, resume, force)
+    _check_words(method, loss)
     if toy_truth not in (None, "random"):
         raise typer.BadParameter(f"--toy-truth {toy_truth}: expected random; values are given with --set")
     if toy_truth is None and not set_:
@@ -83,7 +84,9 @@ def calibrate(
         model = load_detector(detector)
     chosen = _Options(model, _paths(free), parse_assignments(start or []), noise, seed)
     toy = chosen.toy(toy_truth == "random", set_ or [])
-    problem = chosen.problem(toy, data, events, place, loss)
+    batches = chosen.batches(data, events, place)
+    _empty(output, resume)
+    problem = chosen.problem(toy, *batches, loss)
     result, seconds = _fit(problem, noise, method, output)
     _write(output, problem, result, toy, seconds, _facts(detector, data, seed, noise, problem))
     if result.stopped == "interrupted":
@@ -120,14 +123,19 @@ class _Options:
             truth.setdefault(path, float(np.asarray(get(model, path))))
         return Toy(model, truth, calibration.noise, self.seed)
 
-    def problem(self, toy: Any, data: Path, events: str, place: str, loss: str) -> Any:
+    def batches(self, data: Path, events: str, place: str) -> tuple[list[Any], list[int]]:
+        """Segments of the file in batches, and the number of the first event of each."""
         from dptoolkit.calibrate import batches_of
-        from dptoolkit.cli.output import progress
-        from dptoolkit.inference.losses import loss_of
 
         model = self.calibration.detector
         batches, numbers, note = batches_of(data, model, events=events, how=place, seed=self.seed)
         say(note)
+        return batches, numbers
+
+    def problem(self, toy: Any, batches: list[Any], numbers: list[int], loss: str) -> Any:
+        from dptoolkit.cli.output import progress
+        from dptoolkit.inference.losses import loss_of
+
         say(f"simulating the toy: {len(batches)} batches of events")
         observed = []
         with progress("simulating") as advance:
@@ -144,36 +152,58 @@ def _fit(problem: Any, noise: bool, method: str, output: Path) -> tuple[Any, flo
     from dptoolkit.calibrate import calibrate as run
 
     names = ", ".join(name.removeprefix("detector.") for name in problem.names)
+    n_batches = len(problem.sources)
     say(f"fitting {len(problem.names)} parameters: {names}")
+    say(f"every step goes through {n_batches} batches of events; the first one of each shape also compiles")
     began = time.monotonic()
-    result = run(problem, noise=noise, method=method, callback=_tell, checkpoint=output / "checkpoint.npz")
+    with busy("step 0") as show:
+
+        def tell(snapshot: Any) -> None:
+            left = snapshot.expected_decrease
+            say(f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}")
+            show(f"step {snapshot.step + 1}")
+
+        result = run(problem, noise=noise, method=method, callback=tell, checkpoint=output / "checkpoint.npz")
     return result, time.monotonic() - began
-
-
-def _tell(snapshot: Any) -> None:
-    left = snapshot.expected_decrease
-    say(f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}")
 
 
 def _paths(free: str | None) -> list[str]:
     return [] if free is None else [path.strip() for path in free.split(",") if path.strip()]
 
 
+def _check_words(method: str, loss: str) -> None:
+    """A wrong name is refused before anything is computed."""
+    from dptoolkit.inference.losses import loss_of
+    from dptoolkit.inference.optimise import method_of
+
+    method_of(method)
+    if loss != "auto":
+        loss_of(loss)
+
+
 def _folder(output: Path | None, resume: bool, force: bool) -> Path:
+    """Where the results go; nothing is made or removed yet."""
     if output is None:
         raise typer.BadParameter("missing -o FOLDER: the results are files; name their folder")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output}: is a file; expected a folder; choose another -o")
     if not output.parent.is_dir():
         raise ValueError(f"{output}: the folder {output.parent} does not exist; make it first")
-    left = sorted(output.glob("checkpoint*.npz")) if output.is_dir() else []
-    if ((output / "result.json").exists() or left) and not (resume or force):
+    if ((output / "result.json").exists() or _checkpoints(output)) and not (resume or force):
         raise ValueError(f"{output}: holds a calibration; go on with --resume, replace it with --force")
+    return output
+
+
+def _empty(output: Path, resume: bool) -> None:
+    """Make the folder, and remove its checkpoints unless the fit goes on from them."""
     output.mkdir(exist_ok=True)
     if not resume:
-        for path in left:
+        for path in _checkpoints(output):
             path.unlink()
-    return output
+
+
+def _checkpoints(output: Path) -> list[Path]:
+    return sorted(output.glob("checkpoint*.npz"))
 
 
 def _facts(detector: str, data: Path, seed: int, noise: bool, problem: Any) -> dict[str, str]:
@@ -212,7 +242,10 @@ def _write(output: Path, problem: Any, result: Any, toy: Any, seconds: float, fa
         "seconds": seconds,
     }
     write_text(output / "result.json", as_json("calibration", document))
-    write_text(output / "report.html", calibration_report(problem, result, rows, facts))
+    say(f"{output / 'result.json'}: written; making the report, which compiles for up to a minute")
+    with busy("making the report"):
+        page = calibration_report(problem, result, rows, facts)
+    write_text(output / "report.html", page)
     for direction in document["unidentifiable"]:
         say(f"WARNING: the data do not determine {direction}")
     for row in rows:

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,14 +90,18 @@ def progress(what: str) -> Iterator[Any]:
 
 
 @contextmanager
-def busy(what: str) -> Iterator[None]:
-    """A spinner on stderr, where that is a terminal."""
+def busy(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner and the time so far on stderr, where that is a terminal; yields what changes its text."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield
+        yield lambda text: None
         return
-    with console.status(what):
-        yield
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as spinner:
+        task = spinner.add_task(what, total=None)
+        yield lambda text: spinner.update(task, description=text)
 
 
 def _finite(value: Any) -> Any:

@@ -102,7 +102,6 @@ class HitsCodec(Codec):
         "total": "electron",
         "time": "us",
         "time_sigma": "us",
-        "adc": "adc",
     }
 
     @staticmethod

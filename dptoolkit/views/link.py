@@ -6,8 +6,6 @@ planes, position on the anode and time on pixel planes. Approximate where the fi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from dptoolkit.charge.deposits import DepositLayout, deposit_layout
-from dptoolkit.charge.wires import WIRES
+from dptoolkit.charge.wires import WIRES, WirePlane
 from dptoolkit.detector import LArTPC
 from dptoolkit.events import Segments, bucket, pad
 
@@ -34,10 +32,9 @@ def wire_places(detector: LArTPC, segments: Segments) -> Mapping[str, Places]:
     volume, across, up, time, speed = drifted(detector, segments)
     places = {}
     for plane in detector.planes:
-        if not hasattr(plane, "wire_number"):
+        if not isinstance(plane, WirePlane):
             continue
-        number: Any = plane.wire_number(SimpleNamespace(across=across, up=up))
-        wire = np.rint(np.asarray(number, float)).astype(int)
+        wire = np.rint(np.asarray(plane.wire_at(across, up))).astype(int)
         on_plane = (volume >= 0) & (wire >= 0) & (wire < plane.n_wires)
         group, channel = volume, wire
         if plane.wrapped:
@@ -69,7 +66,7 @@ def pixel_places(detector: LArTPC, segments: Segments) -> Mapping[str, Places]:
     volume, across, up, time, _ = drifted(detector, segments)
     places = {}
     for plane in detector.planes:
-        if not hasattr(plane, "wire_number"):
+        if not isinstance(plane, WirePlane):
             axes = {"front": (across, up), "across": (across, time), "up": (up, time)}
             places.update({f"{plane.name}:{view}": Places(volume, x, y) for view, (x, y) in axes.items()})
     return places

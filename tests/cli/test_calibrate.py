@@ -44,6 +44,8 @@ def test_a_toy_without_noise_gives_its_truth_back_and_the_results_are_written(
         (("-o", "OUT", "--toy-truth", "mine"), "expected random"),
         (("-o", "OUT", "--set", "drift.lifetim=1 ms"), "drift.lifetim"),
         (("-o", "OUT", "--toy-truth", "random", "--free", "drift.speed"), "drift.speed"),
+        (("-o", "OUT", "--toy-truth", "random", "--method", "newton"), "method 'newton' is unknown"),
+        (("-o", "OUT", "--toy-truth", "random", "--loss", "chi3"), "loss 'chi3' is unknown"),
     ],
 )
 def test_misuse_says_what_was_expected(
@@ -52,3 +54,23 @@ def test_misuse_says_what_was_expected(
     words = tuple(str(tmp_path / "cal") if word == "OUT" else word for word in words)
     result = cli("calibrate", "-d", "small-pixel", "--data", muons, *words)
     assert result.exit_code == 2 and message in result.stderr
+    assert "simulating" not in result.stderr, "refused before anything is computed"
+    assert not (tmp_path / "cal").exists(), "and without a trace"
+
+
+@pytest.mark.parametrize("wrong", ["detector", "data"])
+def test_wrong_inputs_leave_no_folder_and_with_force_remove_nothing(
+    wrong: str, muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.h5"
+    empty.touch()
+    inputs = {"--detector": "small-pixel", "--data": muons}
+    inputs |= {"--detector": "small-pixle"} if wrong == "detector" else {"--data": empty}
+    words = [word for pair in inputs.items() for word in pair]
+    output = tmp_path / "cal"
+    assert cli("calibrate", *words, "--toy-truth", "random", "-o", output).exit_code == 2
+    assert not output.exists()
+    output.mkdir()
+    (output / "checkpoint.0.npz").write_bytes(b"of an earlier fit")
+    assert cli("calibrate", *words, "--toy-truth", "random", "-o", output, "--force").exit_code == 2
+    assert (output / "checkpoint.0.npz").read_bytes() == b"of an earlier fit"
