@@ -1,6 +1,7 @@
 """Fits: everything is stated against `Problem`, whatever the detector and whatever is free."""
 
 from dptoolkit.inference.fit import FitResult, Snapshot, fit, graduated, steps
+from dptoolkit.inference.landscape import Axis, Landscape, landscape, whitened
 from dptoolkit.inference.losses import (
     CensoredHits,
     GaussianChi2,
@@ -11,11 +12,13 @@ from dptoolkit.inference.losses import (
 )
 from dptoolkit.inference.optimise import METHODS, FirstOrder, GaussNewton
 from dptoolkit.inference.problem import Experiment, Problem
+from dptoolkit.inference.profile import Profile, profile
 from dptoolkit.inference.uncertainty import Uncertainty, from_hessian, uncertainty
 from dptoolkit.sources.recorded import SegmentSource
 
 __all__ = [
     "METHODS",
+    "Axis",
     "CensoredHits",
     "Experiment",
     "FirstOrder",
@@ -23,9 +26,11 @@ __all__ = [
     "GaussNewton",
     "GaussianChi2",
     "HitLikelihood",
+    "Landscape",
     "MultiScale",
     "PoissonLikelihood",
     "Problem",
+    "Profile",
     "SegmentSource",
     "Snapshot",
     "SquaredDifference",
@@ -33,6 +38,9 @@ __all__ = [
     "fit",
     "from_hessian",
     "graduated",
+    "landscape",
+    "profile",
     "steps",
     "uncertainty",
+    "whitened",
 ]
