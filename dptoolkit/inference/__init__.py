@@ -1,5 +1,6 @@
 """Fits: everything is stated against `Problem`, whatever the detector and whatever is free."""
 
+from dptoolkit.inference.campaign import Campaign, ToyFit, run_toys
 from dptoolkit.inference.fit import FitResult, Snapshot, fit, graduated, steps
 from dptoolkit.inference.landscape import Axis, Landscape, landscape, whitened
 from dptoolkit.inference.losses import (
@@ -19,6 +20,7 @@ from dptoolkit.sources.recorded import SegmentSource
 __all__ = [
     "METHODS",
     "Axis",
+    "Campaign",
     "CensoredHits",
     "Experiment",
     "FirstOrder",
@@ -34,12 +36,14 @@ __all__ = [
     "SegmentSource",
     "Snapshot",
     "SquaredDifference",
+    "ToyFit",
     "Uncertainty",
     "fit",
     "from_hessian",
     "graduated",
     "landscape",
     "profile",
+    "run_toys",
     "steps",
     "uncertainty",
     "whitened",
