@@ -11,6 +11,7 @@ from dptoolkit.inference.losses import (
     PoissonLikelihood,
     SquaredDifference,
 )
+from dptoolkit.inference.multistart import Basin, MultiStart, multistart, spread_starts
 from dptoolkit.inference.optimise import METHODS, FirstOrder, GaussNewton
 from dptoolkit.inference.problem import Experiment, Problem
 from dptoolkit.inference.profile import Profile, profile
@@ -20,6 +21,7 @@ from dptoolkit.sources.recorded import SegmentSource
 __all__ = [
     "METHODS",
     "Axis",
+    "Basin",
     "Campaign",
     "CensoredHits",
     "Experiment",
@@ -30,6 +32,7 @@ __all__ = [
     "HitLikelihood",
     "Landscape",
     "MultiScale",
+    "MultiStart",
     "PoissonLikelihood",
     "Problem",
     "Profile",
@@ -42,8 +45,10 @@ __all__ = [
     "from_hessian",
     "graduated",
     "landscape",
+    "multistart",
     "profile",
     "run_toys",
+    "spread_starts",
     "steps",
     "uncertainty",
     "whitened",

@@ -75,7 +75,7 @@ class GaussNewton(AbstractMethod):
     """How often a step is shortened before the method gives up."""
 
     def begin(self, problem: Problem, z: Vector) -> State:
-        return self._state(problem, z, problem.normal(z), self.damping)
+        return self.at(problem, z, problem.normal(z), self.damping)
 
     def step(self, problem: Problem, state: State) -> State:
         following = state
@@ -101,7 +101,7 @@ class GaussNewton(AbstractMethod):
         normal, damping, tries = state.memory
         slack = _slack(state.loss, state.expected_decrease)
         if np.isfinite(found.loss) and found.loss < state.loss + slack:
-            return self._state(problem, trial, found, max(damping / 10, 1e-9))
+            return self.at(problem, trial, found, max(damping / 10, 1e-9))
         if tries + 1 == self.tries:
             return _end(state, False, "no direction lowers the loss")
         return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
@@ -109,7 +109,8 @@ class GaussNewton(AbstractMethod):
     def _least(self, state: State) -> float:
         return max(self.tolerance, ROUNDING * state.loss)
 
-    def _state(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
+    def at(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
+        """The state at z, of which the quadratic model is known."""
         best = _step_inside(normal, 0.0, self._room(problem, z))
         expected = -normal.gradient @ best - 0.5 * best @ normal.matrix @ best
         return State(z, normal.loss, (normal, damping, 0), float(expected))

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.events import bucket
 from dptoolkit.inference.alignment import Observables, align, emptied, extended
 from dptoolkit.inference.coordinates import Coordinates
 from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
@@ -259,10 +258,11 @@ class Problem:
                 alike.setdefault(_shapes(batch), []).append((row, batch))
             for group in alike.values():
                 rows = [row for row, _ in group]
-                # repeated up to a power of two: few lengths compile
-                filled = [*group, *group[-1:] * (bucket(len(group), 1) - len(group))]
-                stacked = _stacked([batch for _, batch in filled])
-                parts = _mapped(function, self._setup, points[jnp.array([r for r, _ in filled])], stacked)
+                blank = 4 ** int(np.ceil(np.log2(len(rows)) / 2)) - len(rows)  # so that few sizes compile
+                stacked = _stacked([batch for _, batch in group] + blank * [group[0][1]])
+                chosen = points[jnp.array(rows + blank * rows[:1])]
+                real = jnp.arange(len(rows) + blank) < len(rows)
+                parts = _mapped(function, self._setup, real, chosen, stacked)
                 for i, row in enumerate(rows):
                     part = [np.asarray(leaf[i], np.float64) for leaf in jax.tree.leaves(parts)]
                     before = found[row] or [0.0] * len(part)
@@ -287,10 +287,17 @@ def _stacked(batches: list[Batch]) -> Batch:
 
 
 @eqx.filter_jit
-def _mapped(function: Any, setup: Any, points: Any, batches: Batch) -> Any:
+def _mapped(function: Any, setup: Any, real: Array, points: Array, batches: Batch) -> Any:
     """One after the other on a CPU, where side by side is slower; `TOGETHER` at once on other devices."""
+
+    def one(item: tuple[Array, Vector, Batch]) -> Any:
+        is_real, *where = item
+        shapes = jax.eval_shape(lambda: function(*setup, *where))
+        nothing = lambda: jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)  # noqa: E731
+        return jax.lax.cond(is_real, lambda: function(*setup, *where), nothing)
+
     width = None if jax.default_backend() == "cpu" else TOGETHER
-    return jax.lax.map(lambda pair: function(*setup, *pair), (points, batches), batch_size=width)
+    return jax.lax.map(one, (real, points, batches), batch_size=width)
 
 
 def _experiment(detector: Any, source: Any, values: dict[str, Array]) -> Experiment:
