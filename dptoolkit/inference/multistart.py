@@ -52,13 +52,13 @@ def spread_starts(problem: Problem, n: int, seed: int = 0) -> np.ndarray:
     low, high = (np.asarray(edge, float) for edge in problem.reach())
     for path in problem.paths:
         start, typical = problem.coordinates.start[path], problem.infos[path].typical
-        ends = np.array([-2.0, 2.0])
+        ends = [-2.0, 2.0]
         if typical is not None:
             full = dict(problem.values(problem.start))
             chosen = [problem.coordinates.of({**full, path: np.full(start.shape, x)}) for x in typical]
             first = sum(problem.coordinates.start[p].size for p in problem.paths[: problem.paths.index(path)])
-            ends = np.sort([float(z[first]) for z in chosen])
-        columns.append(rng.uniform(*ends, (n, start.size)))
+            ends = sorted(float(z[first]) for z in chosen)
+        columns.append(rng.uniform(ends[0], ends[1], (n, start.size)))
     return np.clip(np.concatenate(columns, axis=1), low, high)
 
 

@@ -1,6 +1,6 @@
 """A transport distance: how far charge must be moved to turn a prediction into what was observed.
 
-The debiased Sinkhorn divergence (Feydy et al. 2019, arXiv:1810.08278) of the two clouds of charge, by ott-jax.
+The debiased Sinkhorn divergence (Feydy et al. 2019, arXiv:1810.08278) of the clouds of charge, by ott-jax.
 Its cost is the squared distance, in units of `time` and of channels or pads: it grows with the square of a
 shift however far signals lie apart, where squared differences are flat.
 """
