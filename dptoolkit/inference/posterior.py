@@ -81,7 +81,8 @@ def _sampled(density: Any, size: int, lengths: tuple[int, int], key: Any) -> tup
     kernel = blackjax.nuts(density, **settings)
 
     def step(state: Any, key: Any) -> Any:
-        state, info = kernel.step(key, state)
+        found: Any = kernel.step(key, state)
+        state, info = found
         return state, (state.position, info.acceptance_rate, info.is_divergent)
 
     _, (w, acceptance, divergent) = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))(

@@ -136,6 +136,8 @@ def axis_label(axis: Axis) -> str:
     if not name:
         return f"{axis.symbol.replace('w1', 'w₁').replace('w2', 'w₂')}, {axis.name} [standard deviations]"
     unit = "" if axis.unit == "1" else f" [{_unit(axis.unit)}]"
+    if name.lower() == axis.symbol.lower():  # the component says more: `recombination A`
+        name = axis.name.rpartition(".")[0].rsplit(".", 1)[-1]
     return f"{name} {_symbol(axis.symbol)}".strip() + unit
 
 

@@ -28,7 +28,7 @@ def test_axes_carry_name_symbol_and_unit():
     make = lambda name, symbol, unit: axis_label(Axis(name, symbol, unit, np.zeros(1)))  # noqa: E731
     assert make("drift.lifetime", "tau_e", "us") == "lifetime τₑ [µs]"
     assert make("diffusion.longitudinal", "D_L", "cm2/us") == "longitudinal Dʟ [cm²/µs]"
-    assert make("recombination.a", "A", "1") == "a A"
+    assert make("recombination.a", "A", "1") == "recombination A"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
