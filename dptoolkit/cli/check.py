@@ -19,6 +19,7 @@ class Benchmark(StrEnum):
     """What can be measured."""
 
     CHARGE = "charge"
+    INFERENCE = "inference"
 
 
 def doctor(json: Json = False) -> None:
@@ -42,7 +43,9 @@ def doctor(json: Json = False) -> None:
 
 
 def bench(
-    name: Annotated[Benchmark | None, typer.Argument(metavar="[charge]", help="Default: all.")] = None,
+    name: Annotated[
+        Benchmark | None, typer.Argument(metavar="[charge|inference]", help="Default: all.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure speed and memory: two threads, warm cache, median of five.

@@ -1,6 +1,8 @@
 """Fits: everything is stated against `Problem`, whatever the detector and whatever is free."""
 
+from dptoolkit.inference.campaign import Campaign, ToyFit, run_toys
 from dptoolkit.inference.fit import FitResult, Snapshot, fit, graduated, steps
+from dptoolkit.inference.landscape import Axis, Landscape, landscape, whitened
 from dptoolkit.inference.losses import (
     CensoredHits,
     GaussianChi2,
@@ -9,13 +11,18 @@ from dptoolkit.inference.losses import (
     PoissonLikelihood,
     SquaredDifference,
 )
+from dptoolkit.inference.multistart import Basin, MultiStart, multistart, spread_starts
 from dptoolkit.inference.optimise import METHODS, FirstOrder, GaussNewton
 from dptoolkit.inference.problem import Experiment, Problem
+from dptoolkit.inference.profile import Profile, profile
 from dptoolkit.inference.uncertainty import Uncertainty, from_hessian, uncertainty
 from dptoolkit.sources.recorded import SegmentSource
 
 __all__ = [
     "METHODS",
+    "Axis",
+    "Basin",
+    "Campaign",
     "CensoredHits",
     "Experiment",
     "FirstOrder",
@@ -23,16 +30,26 @@ __all__ = [
     "GaussNewton",
     "GaussianChi2",
     "HitLikelihood",
+    "Landscape",
     "MultiScale",
+    "MultiStart",
     "PoissonLikelihood",
     "Problem",
+    "Profile",
     "SegmentSource",
     "Snapshot",
     "SquaredDifference",
+    "ToyFit",
     "Uncertainty",
     "fit",
     "from_hessian",
     "graduated",
+    "landscape",
+    "multistart",
+    "profile",
+    "run_toys",
+    "spread_starts",
     "steps",
     "uncertainty",
+    "whitened",
 ]

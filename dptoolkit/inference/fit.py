@@ -164,7 +164,7 @@ def steps(
     state = _resume(problem, method, checkpoint, past)
     if state is None:
         state = method.begin(problem, coordinates_of(problem, start))
-        past.append(_snapshot(problem, state, 0, 0.0))
+        past.append(snapshot_of(problem, state, 0, 0.0))
     before = past[-1].seconds
     yield past[-1], state
     while not state.stopped and len(past) <= max_steps:
@@ -172,7 +172,7 @@ def steps(
         moved = not np.array_equal(following.z, state.z)
         state = following
         if moved:
-            past.append(_snapshot(problem, state, len(past), before + time.monotonic() - began))
+            past.append(snapshot_of(problem, state, len(past), before + time.monotonic() - began))
         _save(checkpoint, problem, method, state, past)
         yield past[-1], state
 
@@ -194,7 +194,8 @@ def coordinates_of(problem: Problem, start: Mapping[str, Any] | np.ndarray | Non
     return z
 
 
-def _snapshot(problem: Problem, state: State, step: int, seconds: float) -> Snapshot:
+def snapshot_of(problem: Problem, state: State, step: int, seconds: float) -> Snapshot:
+    """Where a method is, for people."""
     values = {path: _plain(value) for path, value in problem.values(state.z).items()}
     z = np.asarray(state.z)
     return Snapshot(step, values, z, float(state.loss), float(state.expected_decrease), seconds)

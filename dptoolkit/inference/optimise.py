@@ -71,37 +71,57 @@ class GaussNewton(AbstractMethod):
     damping: float = eqx.field(static=True, default=1e-3)
     longest: float = eqx.field(static=True, default=5.0)
     """No coordinate moves further in one step."""
+    tries: int = eqx.field(static=True, default=12)
+    """How often a step is shortened before the method gives up."""
 
     def begin(self, problem: Problem, z: Vector) -> State:
-        return self._state(problem, z, problem.normal(z), self.damping)
+        return self.at(problem, z, problem.normal(z), self.damping)
 
     def step(self, problem: Problem, state: State) -> State:
-        normal, damping = state.memory
-        low, high = self._room(problem, state.z)
-        least = max(self.tolerance, ROUNDING * state.loss)
-        if state.expected_decrease < least:
-            return _end(state, True, _small(state.expected_decrease, least))
-        for _ in range(12):
-            move = _step_inside(normal, damping, (low, high))
-            trial = jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.coordinates.reach())
-            reached = self._state(problem, trial, problem.normal(trial), max(damping / 10, 1e-9))
-            if _better(reached, state):
-                return reached
-            damping = max(10 * damping, 1e-3)
-        return _end(state, False, "no direction lowers the loss")
+        following = state
+        while following.z is state.z and not following.stopped:
+            trial = self.trial(problem, following)
+            following = self.judged(
+                problem, following, trial, None if trial is None else problem.normal(trial)
+            )
+        return following
 
-    def _state(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
+    def trial(self, problem: Problem, state: State) -> Vector | None:
+        """Where the loss has to be known next; None at the minimum."""
+        normal, damping, _ = state.memory
+        if state.expected_decrease < self._least(state):
+            return None
+        move = _step_inside(normal, damping, self._room(problem, state.z))
+        return jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.reach())
+
+    def judged(self, problem: Problem, state: State, trial: Vector | None, found: Normal | None) -> State:
+        """The state at the trial if it helps, the same with more damping if not, or the end."""
+        if trial is None or found is None:
+            return _end(state, True, _small(state.expected_decrease, self._least(state)))
+        normal, damping, tries = state.memory
+        reached = self.at(problem, trial, found, max(damping / 10, 1e-9))
+        if _better(reached, state):
+            return reached
+        if tries + 1 == self.tries:
+            return _end(state, False, "no direction lowers the loss")
+        return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
+
+    def _least(self, state: State) -> float:
+        return max(self.tolerance, ROUNDING * state.loss)
+
+    def at(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
+        """The state at z, of which the quadratic model is known."""
         best = _step_inside(normal, 0.0, self._room(problem, z))
         expected = -normal.gradient @ best - 0.5 * best @ normal.matrix @ best
-        return State(z, normal.loss, (normal, damping), float(expected))
+        return State(z, normal.loss, (normal, damping, 0), float(expected))
 
     def _room(self, problem: Problem, z: Vector) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest change of every coordinate."""
-        low, high = (np.asarray(edge - z, float) for edge in problem.coordinates.reach())
+        low, high = (np.asarray(edge - z, float) for edge in problem.reach())
         return np.maximum(low, -self.longest), np.minimum(high, self.longest)
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
-        normal, damping = state.memory
+        normal, damping, _ = state.memory
         return {
             **_saved(state),
             "damping": np.array(damping),
@@ -110,7 +130,7 @@ class GaussNewton(AbstractMethod):
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
         normal = Normal(float(stored["loss"]), stored["gradient"], stored["matrix"])
-        return _restored(stored, (normal, float(stored["damping"])))
+        return _restored(stored, (normal, float(stored["damping"]), 0))
 
 
 class ConjugateGaussNewton(AbstractMethod):

@@ -6,7 +6,7 @@ written against `Problem`.
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +22,8 @@ from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
 from dptoolkit.params import Component, free, infos
 
 Vector = Float[Array, " k"]
+TOGETHER = 8
+"""Points that a device other than a CPU computes side by side."""
 
 
 @runtime_checkable
@@ -108,8 +110,10 @@ class Problem:
             raise ValueError("free_paths: expected at least one parameter")
         if len(batches) > 1 and any(path.startswith("source.") for path in values):
             raise ValueError("free_paths: a source can only be free in a problem of one experiment")
-        self.infos = {path: infos(batches[0])[path.split("[")[0]] for path in values}
-        self.coordinates = Coordinates.at(values, self.infos)
+        declared = infos(batches[0])
+        self.infos = {path: declared[path.split("[")[0]] for path in values}
+        self.coordinates = Coordinates.at(values, declared)
+        self._held: dict[int, float] = {}
         self._stages: dict[bytes, list[Batch]] = {}
         self._last_normal: tuple[bytes, Normal] | None = None
 
@@ -152,6 +156,19 @@ class Problem:
         other._stages, other._last_normal = {}, None
         return other
 
+    def holding(self, held: Mapping[int, float]) -> "Problem":
+        """The same problem with some coordinates (by number) held at a value; compiled code is shared."""
+        other = copy.copy(self)
+        other._held = {**self._held, **held}
+        return other
+
+    def reach(self) -> tuple[Vector, Vector]:
+        """Least and greatest coordinates that a fit may take; the two are equal where one is held."""
+        index = jnp.array(list(self._held), int)
+        fixed = jnp.array(list(self._held.values()), self.start.dtype)
+        low, high = (jnp.asarray(edge, self.start.dtype) for edge in self.coordinates.reach())
+        return low.at[index].set(fixed), high.at[index].set(fixed)
+
     def values(self, z: Vector) -> dict[str, Array]:
         """Physical values at the coordinates z."""
         return self.coordinates.values(z)
@@ -168,6 +185,16 @@ class Problem:
     def value(self, z: Vector) -> float:
         """The loss."""
         return float(sum(_value(*self._setup, z, batch) for batch in self.batches(z)))
+
+    def losses(self, points: Any) -> np.ndarray:
+        """The loss at many points (n, k): each is laid out anew, in one compiled call for equal shapes."""
+        return self._at_all(_value, points)[0]
+
+    def normals(self, points: Any) -> list[Normal]:
+        """`normal` at many points (n, k), as `losses`."""
+        self._need_residuals()
+        losses, gradients, matrices = self._at_all(_normal, points)
+        return [Normal(float(x), g, m) for x, g, m in zip(losses, gradients, matrices, strict=True)]
 
     def gradient(self, z: Vector) -> tuple[float, np.ndarray]:
         """(loss, its gradient by z), in reverse mode: for any loss and any number of parameters."""
@@ -228,11 +255,57 @@ class Problem:
             layout = self.detector.given(layout, observed)
         return Batch(self.sources[number], layout, extra, observed)
 
+    def _at_all(self, function: Any, points: Any) -> list[np.ndarray]:
+        """The results of `function` of (*setup, z, batch), summed over batches; each has n rows."""
+        points = jnp.atleast_2d(jnp.asarray(points, self.start.dtype))
+        found: list[Any] = [None] * len(points)
+        for number in range(len(self.sources)):
+            alike: dict[Any, list[tuple[int, Batch]]] = {}
+            for row, z in enumerate(points):
+                batch = self._batch(z, number)
+                alike.setdefault(_shapes(batch), []).append((row, batch))
+            for group in alike.values():
+                rows = [row for row, _ in group]
+                blank = 4 ** int(np.ceil(np.log2(len(rows)) / 2)) - len(rows)  # so that few sizes compile
+                stacked = _stacked([batch for _, batch in group] + blank * [group[0][1]])
+                chosen = points[jnp.array(rows + blank * rows[:1])]
+                real = jnp.arange(len(rows) + blank) < len(rows)
+                parts = _mapped(function, self._setup, real, chosen, stacked)
+                for i, row in enumerate(rows):
+                    part = [np.asarray(leaf[i], np.float64) for leaf in jax.tree.leaves(parts)]
+                    before = found[row] or [0.0] * len(part)
+                    found[row] = [a + b for a, b in zip(before, part, strict=True)]
+        return [np.stack(column) for column in zip(*found, strict=True)]
+
     def _need_residuals(self) -> None:
         if not isinstance(self.loss, AbstractResidualLoss):
             raise ValueError(
                 f"{type(self.loss).__name__} has no residuals; use a method by gradient (adam, lbfgs)"
             )
+
+
+def _shapes(batch: Batch) -> Any:
+    """What of a batch the compiler sees: two that agree can be stacked."""
+    leaves, structure = jax.tree.flatten(batch)
+    return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
+
+
+def _stacked(batches: list[Batch]) -> Batch:
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *batches)
+
+
+@eqx.filter_jit
+def _mapped(function: Any, setup: Any, real: Array, points: Array, batches: Batch) -> Any:
+    """One after the other on a CPU, where side by side is slower; `TOGETHER` at once on other devices."""
+
+    def one(item: tuple[Array, Vector, Batch]) -> Any:
+        is_real, *where = item
+        shapes = jax.eval_shape(lambda: function(*setup, *where))
+        nothing = lambda: jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)  # noqa: E731
+        return jax.lax.cond(is_real, lambda: function(*setup, *where), nothing)
+
+    width = None if jax.default_backend() == "cpu" else TOGETHER
+    return jax.lax.map(one, (real, points, batches), batch_size=width)
 
 
 def _experiment(detector: Any, source: Any, values: dict[str, Array]) -> Experiment:

@@ -104,15 +104,16 @@ def uncertainty(problem: Problem, z: Vector) -> Uncertainty | None:
     """From the Fisher information at z; None for a loss without residuals."""
     if not isinstance(problem.loss, AbstractResidualLoss):
         return None
-    return _of(problem, z, problem.normal(z).matrix)
+    return from_information(problem, z, problem.normal(z).matrix)
 
 
 def from_hessian(problem: Problem, z: Vector) -> Uncertainty:
     """From the full second derivative of the loss at z: what the data at hand say, not their mean."""
-    return _of(problem, z, problem.hessian(z))
+    return from_information(problem, z, problem.hessian(z))
 
 
-def _of(problem: Problem, z: Vector, matrix: np.ndarray) -> Uncertainty:
+def from_information(problem: Problem, z: Vector, matrix: np.ndarray) -> Uncertainty:
+    """From a known information matrix in coordinates."""
     shapes = {path: tuple(problem.coordinates.start[path].shape) for path in problem.paths}
     slopes = np.asarray(problem.coordinates.slopes(z), float)
     return Uncertainty(problem.names, np.asarray(matrix, float), slopes, shapes)

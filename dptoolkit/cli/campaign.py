@@ -1,0 +1,176 @@
+"""`campaign`: the calibration of many toys, for pulls and coverage."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dptoolkit.cli.describe import parse_assignments, set_parameters
+from dptoolkit.cli.output import as_json, busy, progress, write_text
+from dptoolkit.cli.shell import NOT_CONVERGED, say
+from dptoolkit.cli.simulate import MAX_SEED
+
+
+def campaign(
+    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="Segments of which toys are made.")],
+    detector: Annotated[
+        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results. Required.")
+    ] = None,
+    toys: Annotated[int, typer.Option("--toys", "-n", min=1, metavar="N", help="Number of toys.")] = 100,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler instead of own processes."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="A truth that all toys share; repeatable."),
+    ] = None,
+    free: Annotated[
+        str | None,
+        typer.Option(
+            "--free", metavar="PATH,...", help="Parameters to fit; default: all with typical values."
+        ),
+    ] = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option("--start", metavar="PATH=VALUE", help="Where fits begin; default: as described."),
+    ] = None,
+    method: Annotated[str, typer.Option("--method", help="gauss-newton, lbfgs, adam, ...")] = "gauss-newton",
+    loss: Annotated[
+        str, typer.Option("--loss", help="auto: the likelihood of the read-out; or its name.")
+    ] = "auto",
+    events: Annotated[
+        str, typer.Option("--events", metavar="A:B", help="Half-open range over the sorted events.")
+    ] = ":",
+    place: Annotated[str, typer.Option("--place", metavar="HOW", help="As for simulate.")] = "auto",
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of the first toy; the next has the next.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on, or add toys to a finished one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing results.")] = False,
+) -> None:
+    """Calibrate many noisy toys and compare their errors with what they missed.
+
+    Each toy draws the truth of what is free from its typical values (but for --set), and its noise.
+    Writes toys.csv (a line a toy), campaign.json (pulls, widths, coverage) and report.html into FOLDER.
+    After Ctrl-C the toys so far are kept; --resume goes on after them, also with a larger --toys.
+
+    [bold]Examples[/bold]
+
+      dptoolkit campaign -d module0 --data segments.h5 --toys 600 --jobs 8 -o pulls
+
+      dptoolkit campaign -d sbnd --data cosmics.h5 --toys 600 --scheduler tcp://host:8786 -o pulls
+    """
+    if output is None:
+        raise typer.BadParameter("missing -o FOLDER: the results are files; name their folder")
+    from dptoolkit.inference.campaign import run_toys
+    from dptoolkit.io.readers import check_file
+
+    check_file(data)
+    with busy("building the detector"):
+        recipe = _recipe(detector, data, free, set_ or [], start or [], (events, place, method, loss))
+    settings = {**recipe.settings(), "seed": seed}
+    rows = _prepared_folder(output, settings, resume, force)
+    with progress("fitting toys") as advance:
+        found = run_toys(
+            recipe, range(seed, seed + toys), rows, jobs=jobs, scheduler=scheduler, progress=_told(advance)
+        )
+    _write(output, found, settings)
+    lost = len(found.rows) - len(found.converged)
+    if lost:
+        say(f"dptoolkit campaign: {lost} of {len(found.rows)} toys did not converge: see {rows}")
+        raise typer.Exit(NOT_CONVERGED)
+
+
+def _recipe(
+    detector: str, data: Path, free: str | None, set_: list[str], start: list[str], rest: tuple[str, ...]
+) -> Any:
+    """All that matters but the seed; wrong names and values are told before anything runs."""
+    import numpy as np
+
+    from dptoolkit.calibrate import Calibration
+    from dptoolkit.campaign import Recipe
+    from dptoolkit.config import load_detector, source_text
+    from dptoolkit.inference.losses import loss_of
+    from dptoolkit.inference.optimise import method_of
+    from dptoolkit.params import get
+
+    model = load_detector(detector)
+    events, place, method, loss = rest
+    method_of(method)
+    if loss != "auto":
+        loss_of(loss)
+    paths = Calibration(model, [path.strip() for path in (free or "").split(",") if path.strip()]).paths
+    values = {}
+    for name, assignments in (("truth", set_), ("start", start)):
+        changed = set_parameters(model, assignments)
+        given = parse_assignments(assignments)
+        values[name] = tuple(sorted((path, float(np.asarray(get(changed, path)))) for path in given))
+    return Recipe(
+        source_text(detector), str(data.resolve()), tuple(paths), **values,
+        events=events, place=place, method=method, loss=loss,
+    )  # fmt: skip
+
+
+def _prepared_folder(output: Path, settings: dict[str, Any], resume: bool, force: bool) -> Path:
+    """The table of the toys in the folder of this campaign; anything else there is an error."""
+    import json
+
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output}: is a file; expected a folder; choose another -o")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output}: the folder {output.parent} does not exist; make it first")
+    header, rows = output / "campaign.json", output / "toys.csv"
+    if header.exists() and not (resume or force):
+        raise ValueError(f"{output}: holds a campaign; go on with --resume, replace it with --force")
+    if header.exists() and resume:
+        left = json.loads(header.read_text())["settings"]
+        other = sorted(name for name in settings if left.get(name) != settings[name])
+        if other:
+            name = other[0]
+            raise ValueError(
+                f"{output}: holds another campaign ({name} {left.get(name)!r}, expected {settings[name]!r}); "
+                f"choose another -o, or replace it with --force"
+            )
+    elif rows.exists():
+        rows.unlink()
+    output.mkdir(exist_ok=True)
+    if not (header.exists() and resume):
+        write_text(header, as_json("campaign", {"settings": settings}))
+    return rows
+
+
+def _told(advance: Any) -> Any:
+    def tell(done: int, total: int) -> None:
+        advance(done, total)
+        if done % 10 == 0 or done == total:
+            say(f"{done} of {total} toys")
+
+    return tell
+
+
+def _write(output: Path, found: Any, settings: dict[str, Any]) -> None:
+    from dataclasses import asdict
+
+    from dptoolkit.views.campaign import campaign_report
+
+    summary = found.summary()
+    document = {
+        "settings": settings,
+        "toys": len(found.rows),
+        "converged": len(found.converged),
+        "parameters": [asdict(line) for line in summary],
+    }
+    facts = {name: str(settings[name]) for name in ("detector", "data", "seed", "method")}
+    write_text(output / "campaign.json", as_json("campaign", document))
+    write_text(output / "report.html", campaign_report(found, {**facts, "toys": str(len(found.rows))}))
+    for line in summary:
+        say(
+            f"{line.path:32s} mean {line.mean:+.2f} +- {line.mean_error:.2f}   width {line.width:.2f} +- "
+            f"{line.width_error:.2f}   within one error {line.within_1:.1%}"
+        )
+    say(f"{output / 'report.html'}: {len(found.rows)} toys")
