@@ -21,6 +21,8 @@ from dptoolkit.inference.problem import Normal, Problem, Vector
 
 TOLERANCE = 1e-3
 """Converged when the loss is expected to fall by less: 1/2 is the change of one standard deviation."""
+NEAR = 50.0
+"""The end is near when the loss is expected to fall by less: ten standard deviations."""
 ROUNDING = 1e-6
 """Part of a loss that a sum in single precision does not resolve."""
 
@@ -315,16 +317,16 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
 
 
 def _better(reached: State, before: State) -> bool:
-    """Whether the loss fell; or J^T r did, and the loss rose by less than it was expected to fall.
+    """Whether the loss fell or, `NEAR` the end, J^T r did.
 
-    Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not exactly where
-    its value is least: on the last of the way the value may rise.
+    Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not where its
+    value is least (they can be 1.5 standard deviations apart): on the last of the way the value may rise.
     """
     if not np.isfinite(reached.loss):
         return False
-    rise = reached.loss - before.loss - ROUNDING * abs(before.loss)
-    closer = reached.expected_decrease < before.expected_decrease
-    return rise < 0 or (closer and rise < before.expected_decrease)
+    if before.expected_decrease < NEAR:
+        return reached.expected_decrease < before.expected_decrease
+    return reached.loss < before.loss + ROUNDING * abs(before.loss)
 
 
 def _conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:
