@@ -28,14 +28,14 @@ TOGETHER = 8
 
 @runtime_checkable
 class Detector(Protocol):
-    """What a detector offers to a problem."""
+    """What a detector offers to a problem.
+
+    For `sequential` losses it also has `given(layout, observed)`: the layout for predictions of everything
+    given what was observed before it.
+    """
 
     def layout(self, inputs: Any, /) -> Any:
         """Shapes and index tables for concrete inputs; on the host."""
-        ...
-
-    def given(self, layout: Any, observed: Observables, /) -> Any:
-        """The layout for predictions of what follows, given what was `observed` before (`sequential`)."""
         ...
 
     def __call__(self, inputs: Any, /, key: Array | None = None, layout: Any = None) -> Observables: ...
