@@ -63,7 +63,7 @@ class EventView:
 def readout_layout(view: EventView) -> LayoutDOM | None:
     """All planes of the event, a tab for every drift volume with signals; None without any."""
     found: dict[str, dict[str, int]] = {}
-    for plane, readout in view.readout.items():
+    for plane, readout in _planes(view):
         for group in groups(readout, view.event):
             found.setdefault(_label(view, plane, group), {})[plane] = group
     tabs = [
@@ -90,9 +90,16 @@ def summary(view: EventView) -> list[Row]:
             middle = (np.asarray(view.segments.start) + np.asarray(view.segments.end))[chosen] / 2
             outside = int((view.detector.volumes.locate(middle) < 0).sum())
             rows.append(("outside the volumes", f"{outside}", "segments"))
-    for plane, readout in view.readout.items():
+    for plane, readout in _planes(view):
         rows += _plane_summary(plane, readout, view.event)
     return rows
+
+
+def _planes(view: EventView) -> list[tuple[str, Waveforms | Hits]]:
+    """The planes as charge meets them; a file knows them by name only."""
+    names = [] if view.detector is None else [plane.name for plane in view.detector.planes]
+    names += [name for name in view.readout if name not in names]
+    return [(name, view.readout[name]) for name in names if name in view.readout]
 
 
 def _plane_summary(plane: str, readout: Waveforms | Hits, event: int) -> list[Row]:

@@ -64,6 +64,14 @@ def test_summary_counts_the_energy(view):
     assert float(rows["energy"]) == pytest.approx(float(view.segments.de.sum()), abs=0.06)
 
 
+def test_planes_are_in_the_order_of_the_detector_whatever_the_file_says(view):
+    """The last one collects: its waveform is shown first."""
+    turned = EventView(view.segments, dict(reversed(view.readout.items())), view.detector)
+    assert [name for name, *_ in summary(turned)] == [name for name, *_ in summary(view)]
+    titles = [plot.title.text for plot, *_ in readout_layout(turned).children]
+    assert titles[:3] == ["plane U", "plane V", "plane Y"] and titles[3].startswith("plane Y")
+
+
 def test_page_needs_no_other_host(view):
     page = event_page(view, {"detector": "small-wire"})
     without_scripts = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
