@@ -4,6 +4,7 @@ observables = detector(segments)             # expectation: smooth, differentiab
 observables = detector(segments, key=key)    # a sample: fluctuations, noise, digitisation
 """
 
+from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -37,7 +38,7 @@ class Plane(Protocol):
 
     name: str
 
-    def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> Any:
+    def layout(self, electrons: Electrons, speed: float, scale: tuple[int, ...] = (0, 0)) -> Any:
         """Which parts of the read-out the concrete clouds touch, padded to `scale` at least; on the host."""
         ...
 
@@ -92,7 +93,8 @@ class LArTPC(Component):
         speed = float(self.drift.speed(self.field.nominal()))
         planes = {plane.name: plane.layout(electrons, speed) for plane in self.planes}
         # one scale for all planes: their shapes change together, so few combinations compile
-        scale = max(layout.scale for layout in planes.values())
+        scales = zip_longest(*(layout.scale for layout in planes.values()), fillvalue=0)
+        scale = tuple(max(each) for each in scales)
         for plane in self.planes:
             if planes[plane.name].scale != scale:
                 planes[plane.name] = plane.layout(electrons, speed, scale)

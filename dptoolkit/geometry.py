@@ -80,6 +80,14 @@ class Volumes(eqx.Module):
             float(np.abs(np.sum(size * self.up, axis=1)).max()),
         )
 
+    def anode_axes(self, volume: int) -> list[tuple[str, float, float]]:
+        """(name, coordinate of the anode's centre [cm], sign) of the axes along `across` and `up`."""
+        found = []
+        for direction in (self.across[volume], self.up[volume]):
+            axis = int(np.argmax(np.abs(direction)))
+            found.append(("xyz"[axis], float(self.anode[volume, axis]), float(np.sign(direction[axis]))))
+        return found
+
     def locate(self, points: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
         """Index of the volume that holds each point, -1 outside all of them."""
         found = np.full(len(points), -1)

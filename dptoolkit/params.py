@@ -170,9 +170,8 @@ def _check(name: str, value: Any, spec: ParamSpec) -> None:
     slack = 1e-6 * max(abs(low) if np.isfinite(low) else 0.0, abs(high) if np.isfinite(high) else 0.0)
     if np.isnan(array).any() or (array < low - slack).any() or (array > high + slack).any():
         shown = f"{array:g}" if array.ndim == 0 else f"{array.min():g} .. {array.max():g}"
-        raise ValueError(
-            f"{name} = {shown} {spec.unit}: expected a value between {low:g} and {high:g} {spec.unit}"
-        )
+        unit = "" if spec.unit == "1" else f" {spec.unit}"
+        raise ValueError(f"{name} = {shown}{unit}: expected a value between {low:g} and {high:g}{unit}")
 
 
 def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Array, ParamSpec]]:

@@ -97,7 +97,7 @@ WRONG = [
     ("small-wire", ("planes", 1, "name"), "U", r"planes: names must differ, got \['U', 'U', 'Y'\]"),
     ("small-wire", ("planes", 0, "pich"), "3 mm", r"planes\[0\]: unknown key 'pich'"),
     ("small-wire", ("planes", 0, "pitch"), "3 us", r"planes\[0\]: cannot convert 3.0 'us' to 'cm'"),
-    ("small-wire", ("planes", 0, "gain"), 99, r"WirePlane.gain = 99 1: expected a value between 0.2 and 5"),
+    ("small-wire", ("planes", 0, "gain"), 99, r"WirePlane.gain = 99: expected a value between 0.2 and 5$"),
     ("small-wire", ("planes", 0, "electronics"), {"peaking_time": "2 cm"},
      r"planes\[0\].electronics.*cannot convert 2.0 'cm' to 'us'"),
     ("small-wire", ("anode", "gaps"), ["3 mm"], r"must have one entry a plane: 1"),

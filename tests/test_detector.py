@@ -418,3 +418,30 @@ def test_every_volume_of_every_detector_gives_its_charge(named, name):
             assert np.isfinite(signal.time).all()
     else:
         np.testing.assert_allclose(sum(collected.values()), arrived, rtol=1e-3)
+
+
+def test_more_clouds_in_the_same_blocks_need_no_more_blocks(small_wire):
+    """Items and blocks grow apart: coupling, noise and digitisation run on what is read out."""
+    one = tracks(small_wire, 1, length=6.0)
+    many = take(one, np.zeros(400, int))
+    places = [small_wire.layout(segments).planes["Y"] for segments in (one, many)]
+    assert len(places[1].items.cloud) > len(places[0].items.cloud)
+    assert len(places[1].block) == len(places[0].block)
+
+
+def test_wires_of_one_block_that_are_not_on_the_plane_read_nothing(small_wire):
+    """The last block of a plane has rows beyond its last wire; charge beside the plane adds nothing there."""
+    plane = small_wire.planes[-1]
+    edge = plane.n_wires * plane.pitch / 2
+    assert plane.n_wires % 16
+    volumes = small_wire.volumes
+    end = volumes.anode[0] - 5.0 * volumes.drift[0] + edge * volumes.across[0]
+    segments = segments_from_arrays(end - 0.1 * volumes.across[0], end, np.array([0.5]))
+    segments = pad(segments, bucket(1))
+    layout = small_wire.layout(segments)
+    near = arrive(small_wire, segments, layout.deposits)
+    speed = small_wire.drift.speed(small_wire.field.nominal())
+    raw = eqx.filter_jit(plane.collect)(near, layout.planes[plane.name], speed)
+    wire = layout.planes[plane.name].block[:, 2, None] * 16 + np.arange(16)
+    assert np.abs(np.asarray(raw)[wire < plane.n_wires]).max() > 1
+    assert np.all(np.asarray(raw)[wire >= plane.n_wires] == 0)

@@ -24,6 +24,13 @@ def pair() -> Volumes:
     return Volumes.from_boxes(np.array([[-15, 0, 1], [15, 0, 1]]), np.array([30, 120, 60]), ["-x", "+x"])
 
 
+def test_axes_of_facing_anodes_are_turned_not_mirrored(pair):
+    """Both have z and y; z grows with `across` on one and falls on the other."""
+    (z, middle, left), (y, _, up) = pair.anode_axes(0)
+    assert (z, middle, y, up) == ("z", 1.0, "y", 1.0)
+    assert pair.anode_axes(1)[0] == ("z", 1.0, -left)
+
+
 def test_local_and_global_are_inverse(pair):
     rng = np.random.default_rng(0)
     volume = rng.integers(0, 2, 50)

@@ -59,7 +59,7 @@ class PixelLayout(eqx.Module):
     """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
     lengths: tuple[int, ...] = eqx.field(static=True)
     """Ticks of the timelines of each table."""
-    scale: int = eqx.field(static=True)
+    scale: tuple[int] = eqx.field(static=True)
     """Of the padded sizes; see `events.growth`."""
     before: Before | None = None
     """Known hits of every pad, table after table: every hit is predicted given those before it."""
@@ -127,13 +127,13 @@ class PixelPlane(Component):
         column = electrons.across / self.pitch + (self.n_columns - 1) / 2
         return column, electrons.up / self.pitch + (self.n_rows - 1) / 2
 
-    def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> PixelLayout:
+    def layout(self, electrons: Electrons, speed: float, scale: tuple[int, ...] = (0,)) -> PixelLayout:
         """Deal concrete clouds to work items, padded to `scale` at least; on the host.
 
         Only pads that can matter get a timeline: most of those near charge never come close to a threshold.
         """
         everything = self.every_pad(electrons)
-        return self._of(everything, self._that_matter(electrons, everything, speed), scale)
+        return self._of(everything, self._that_matter(electrons, everything, speed), scale[0])
 
     def every_pad(self, electrons: Electrons) -> PixelLayout:
         """The layout with a timeline for every pad near charge."""
@@ -174,7 +174,7 @@ class PixelPlane(Component):
             old, new = old + len(table) * length, new + n_rows * length
         parts = (layout.items.cloud, layout.items.filled, layout.items.tile)
         items = padded_items(Items(*(part[:n_items] for part in parts)), size)
-        return PixelLayout(items, place, tuple(tables), layout.lengths, scale)
+        return PixelLayout(items, place, tuple(tables), layout.lengths, (scale,))
 
     def _that_matter(self, electrons: Electrons, layout: PixelLayout, speed: float) -> list[np.ndarray]:
         """Timelines of each table that can matter, the highest first: neighbours then have as many hits."""
@@ -390,7 +390,7 @@ class PixelPlane(Component):
             place=padded(place.astype(np.int32), n_items, fill=UNWANTED),
             pad=tuple(pads),
             lengths=tuple(length * TICKS for length in lengths),
-            scale=scale,
+            scale=(scale,),
         )
 
 

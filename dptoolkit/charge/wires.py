@@ -22,6 +22,7 @@ from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.spread import hat_weights
 from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items, slots
 from dptoolkit.charge.waves import waves
+from dptoolkit.charge.wire_lengths import channel_lengths, wire_lengths
 from dptoolkit.charge.wire_response import (
     GROUP,
     REACH,
@@ -41,6 +42,10 @@ CHUNK = 32
 """Work items computed at once: bounds the memory."""
 ITEMS, BLOCKS = 192, 192
 """Smallest padded numbers of work items and of blocks."""
+READ = 64
+"""Blocks read out at once: bounds the memory."""
+BLOCKS_OF_WINDOW = (GROUP + 2 * REACH - 2) // WIRES + 2
+"""Blocks of wires that the wires around a group can touch."""
 MARGIN = 1.0
 """Wires by which a cloud may move before the layout must be made anew."""
 
@@ -52,13 +57,13 @@ class WireLayout(eqx.Module):
 
     items: Items
     """Clouds on one group of wires in one block of ticks."""
-    slot: Int[np.ndarray, "i w k"]
-    """Where the signal of a wire in a block of ticks is added: 16 times the block, plus the wire in it."""
+    slot: Int[np.ndarray, "i c k"]
+    """To which block of the read-out the signal on a block of wires in a block of ticks is added."""
     block: Int[np.ndarray, "b k"]
     """(event, group, channel block, tick block) of every block of the read-out."""
     n_blocks: Int[np.ndarray, ""]
-    scale: int = eqx.field(static=True)
-    """Of the padded sizes; see `events.growth`."""
+    scale: tuple[int, int] = eqx.field(static=True)
+    """Of the padded numbers of items and of blocks; see `events.growth`."""
 
 
 class WirePlane(Component):
@@ -123,7 +128,7 @@ class WirePlane(Component):
         lengths = wire_lengths(n_wires, pitch, angle, (width, height))
         return cls(
             response=response,
-            wire_length=_channel_lengths(lengths, wrapped),
+            wire_length=channel_lengths(lengths, wrapped),
             noise_taps=shaped_noise(parts["electronics"], tick_period),
             name=str(config.pop("name", position)),
             pitch=pitch,
@@ -176,24 +181,24 @@ class WirePlane(Component):
         along = c**2 * electrons.var_across + s**2 * electrons.var_up + 2 * c * s * electrons.cov_across_up
         return along / self.pitch**2
 
-    def layout(self, electrons: Electrons, speed: float, scale: int = 0) -> WireLayout:
+    def layout(self, electrons: Electrons, speed: float, scale: tuple[int, ...] = (0, 0)) -> WireLayout:
         """Deal concrete clouds to work items, padded to `scale` at least; on the host."""
         items = self._items(electrons, speed)
-        n_tick = self.response.window // TICKS
         tile = items.tile.astype(int)[:, None, None, :]
-        wires = tile[..., 2] * GROUP + np.arange(-REACH, GROUP + REACH)[:, None]
-        ticks = tile[..., 3] - self.response.lead + np.arange(n_tick)
-        on_plane = (wires >= 0) & (wires < self.n_wires) & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
-        group, channel = self._channel_block(tile[..., 1], wires // WIRES)
+        first, last = tile[..., 2] * GROUP - REACH, tile[..., 2] * GROUP + GROUP + REACH - 1
+        wires = first // WIRES + np.arange(BLOCKS_OF_WINDOW)[:, None]
+        ticks = tile[..., 3] - self.response.lead + np.arange(self.response.window // TICKS)
+        on_plane = (wires >= 0) & (wires * WIRES < self.n_wires) & (wires * WIRES <= last)
+        on_plane = on_plane & (ticks >= 0) & (ticks * TICKS < self.n_ticks)
+        group, channel = self._channel_block(tile[..., 1], wires)
         key = np.stack(np.broadcast_arrays(tile[..., 0], group, channel, ticks), axis=-1)
         slot, block = slots(key, on_plane)
-        slot = np.where(on_plane, slot * WIRES + wires % WIRES, UNWANTED).astype(np.int32)
-        scale = max(scale, scale_of(len(slot), ITEMS), scale_of(len(block), BLOCKS))
-        n_items = ITEMS * growth(scale)
+        scale = (max(scale[0], scale_of(len(slot), ITEMS)), max(scale[1], scale_of(len(block), BLOCKS)))
+        n_items, n_blocks = ITEMS * growth(scale[0]), BLOCKS * growth(scale[1])
         return WireLayout(
             items=padded_items(items, n_items),
             slot=padded(slot, n_items, fill=UNWANTED),
-            block=padded(block, BLOCKS * growth(scale)),
+            block=padded(block, n_blocks),
             n_blocks=np.array(len(block), np.int32),
             scale=scale,
         )
@@ -219,10 +224,9 @@ class WirePlane(Component):
         self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""], key: Array | None = None
     ) -> Waveforms:
         """Signals in ADC counts above pedestal on the occupied blocks."""
-        millivolt = self.collect(electrons, layout, speed)
         event, group, channel, tick = (jnp.asarray(layout.block[:, k]) for k in range(4))
         waveforms = Waveforms(
-            samples=millivolt,
+            samples=self.collect(electrons, layout, speed),
             event=event,
             group=group,
             channel=channel * WIRES,
@@ -232,11 +236,21 @@ class WirePlane(Component):
             tick_period=self.tick_period,
             unit="ADC",
         )
-        counts = self.coupling(millivolt, self.tick_period)
+
+        def read_unless_empty(part: Waveforms) -> Array:
+            occupied, nothing = jnp.any(part.valid), jnp.zeros_like(part.samples)
+            return jax.lax.cond(occupied, lambda: self._read_out(part, key), lambda: nothing)
+
+        parts = jax.tree.map(lambda a: a.reshape(-1, READ, *a.shape[1:]), waveforms)
+        counts = jax.lax.map(jax.checkpoint(read_unless_empty), parts)
+        return eqx.tree_at(lambda w: w.samples, waveforms, counts.reshape(-1, WIRES, TICKS))
+
+    def _read_out(self, waveforms: Waveforms, key: Array | None) -> Float[Array, "b w t"]:
+        """ADC counts of shaped signals [mV]."""
+        counts = self.coupling(waveforms.samples, self.tick_period)
         if key is not None:
             counts = counts + self._noise(waveforms, key) / self.digitiser.counts_per_mv
-        counts = jnp.where(waveforms.mask(), self.digitiser(counts, key), 0.0)
-        return eqx.tree_at(lambda w: w.samples, waveforms, counts)
+        return jnp.where(waveforms.mask(), self.digitiser(counts, key), 0.0)
 
     def collect(
         self, electrons: Electrons, layout: WireLayout, speed: Float[Array, ""]
@@ -255,7 +269,8 @@ class WirePlane(Component):
         def add_chunk(rows: Array, chunk: tuple[Items, Array]) -> Array:
             items, slot = chunk
             signal = self._signals(clouds[:, items.cloud], items, matrices, shapes)
-            return rows.at[slot].add(signal.reshape(*slot.shape, TICKS), mode="drop")
+            row = self._rows(items, slot)
+            return rows.at[row].add(signal.reshape(*row.shape, TICKS), mode="drop")
 
         def add_unless_empty(rows: Array, chunk: tuple[Items, Array]) -> tuple[Array, None]:
             occupied = jnp.any(chunk[0].filled)
@@ -267,6 +282,14 @@ class WirePlane(Component):
         )
         rows, _ = jax.lax.scan(jax.checkpoint(add_unless_empty), empty, chunks)
         return rows.reshape(-1, WIRES, TICKS)
+
+    def _rows(self, items: Items, slot: Int[Array, "i c k"]) -> Int[Array, "i w k"]:
+        """The row of the read-out to which the signal of every wire and block of ticks is added."""
+        wire = items.tile[:, 2, None] * GROUP + jnp.arange(-REACH, GROUP + REACH)
+        block = wire // WIRES - wire[:, :1] // WIRES
+        slot = jnp.take_along_axis(slot, block[..., None], axis=1)
+        wanted = (slot != UNWANTED) & ((wire >= 0) & (wire < self.n_wires))[..., None]
+        return jnp.where(wanted, slot * WIRES + (wire % WIRES)[..., None], UNWANTED)
 
     def _signals(
         self,
@@ -360,27 +383,3 @@ def _sampled(spectrum: Complex[Array, "f i w"], window: int) -> Float[Array, "i 
     folded = spectrum[half + 1 :]
     kept = kept.at[half - len(folded) : half].add(jnp.conj(folded[::-1]))
     return jnp.fft.irfft(jnp.moveaxis(kept, 0, -1), window)
-
-
-def wire_lengths(
-    n_wires: int, pitch: float, angle: float, face: tuple[float, float]
-) -> Float[np.ndarray, " w"]:
-    """Length of every wire inside the face (width, height) of a volume [cm]."""
-    position = (np.arange(n_wires) - (n_wires - 1) / 2) * pitch
-    normal = np.array([np.cos(angle), np.sin(angle)])
-    along = np.array([-normal[1], normal[0]])
-    low, high = np.full(n_wires, -np.inf), np.full(n_wires, np.inf)
-    for axis in range(2):
-        if abs(along[axis]) > 1e-9:
-            ends = (np.array([[-1], [1]]) * face[axis] / 2 - position * normal[axis]) / along[axis]
-            low, high = np.maximum(low, ends.min(axis=0)), np.minimum(high, ends.max(axis=0))
-    return np.maximum(high - low, 0.0)
-
-
-def _channel_lengths(lengths: Float[np.ndarray, " w"], wrapped: int) -> Float[np.ndarray, " c"]:
-    if not wrapped:
-        return lengths
-    total = np.zeros(wrapped)
-    for face in range(2):
-        np.add.at(total, (np.arange(len(lengths)) + face * wrapped // 2) % wrapped, lengths)
-    return total

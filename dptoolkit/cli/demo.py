@@ -80,9 +80,9 @@ def _fit_section(result: Any) -> Any:
     estimate, error = result.estimate[name], result.error[name]
     path = [step.values[name] for step in result.history]
     rows = [
-        ("start", f"{path[0]:.0f} us"),
-        ("truth", f"{TRUTH:.0f} us"),
-        ("estimate", f"{estimate:.1f} ± {error:.1f} us"),
+        ("start", f"{path[0]:.0f} µs"),
+        ("truth", f"{TRUTH:.0f} µs"),
+        ("estimate", f"{estimate:.1f} ± {error:.1f} µs"),
         ("pull", f"{(estimate - TRUTH) / error:+.2f}"),
         ("steps", str(len(path) - 1)),
         ("stopped", result.stopped),
@@ -99,7 +99,10 @@ def _path_figure(path: list[float]) -> Any:
     from bokeh.models import Span
     from bokeh.plotting import figure
 
-    plot = figure(x_axis_label="step", y_axis_label="electron lifetime [us]", sizing_mode="stretch_both")
+    plot = figure(
+        x_axis_label="step", y_axis_label="electron lifetime [µs]",
+        toolbar_location=None, sizing_mode="stretch_both",
+    )  # fmt: skip
     steps = list(range(len(path)))
     plot.line(steps, path, line_width=2)
     plot.scatter(steps, path, size=8)

@@ -133,7 +133,8 @@ def server(
 def _describe(path: Path) -> App:
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or path.stem
     title, _, about = text.splitlines()[0].partition(":")
-    return App(path.stem, path, title.strip(), about.strip())
+    about = about.strip()
+    return App(path.stem, path, title.strip(), about[:1].upper() + about[1:])
 
 
 def _origins(address: str, port: int) -> list[str]:

@@ -19,7 +19,7 @@ MAX_TABS = 12
 """Volumes with signals that get a tab of their own, the largest first."""
 
 TAB_STYLE = """
-.bk-header{border-color:var(--line)} .bk-tab{color:var(--muted)}
+:host(.bk-above) .bk-header{border-bottom:1px solid var(--line)} .bk-tab{color:var(--muted)}
 .bk-tab.bk-active{color:var(--text);background:var(--surface);border-color:var(--line)}
 """
 
@@ -63,7 +63,7 @@ class EventView:
 def readout_layout(view: EventView) -> LayoutDOM | None:
     """All planes of the event, a tab for every drift volume with signals; None without any."""
     found: dict[str, dict[str, int]] = {}
-    for plane, readout in view.readout.items():
+    for plane, readout in _planes(view):
         for group in groups(readout, view.event):
             found.setdefault(_label(view, plane, group), {})[plane] = group
     tabs = [
@@ -90,9 +90,16 @@ def summary(view: EventView) -> list[Row]:
             middle = (np.asarray(view.segments.start) + np.asarray(view.segments.end))[chosen] / 2
             outside = int((view.detector.volumes.locate(middle) < 0).sum())
             rows.append(("outside the volumes", f"{outside}", "segments"))
-    for plane, readout in view.readout.items():
+    for plane, readout in _planes(view):
         rows += _plane_summary(plane, readout, view.event)
     return rows
+
+
+def _planes(view: EventView) -> list[tuple[str, Waveforms | Hits]]:
+    """The planes as charge meets them; a file knows them by name only."""
+    names = [] if view.detector is None else [plane.name for plane in view.detector.planes]
+    names += [name for name in view.readout if name not in names]
+    return [(name, view.readout[name]) for name in names if name in view.readout]
 
 
 def _plane_summary(plane: str, readout: Waveforms | Hits, event: int) -> list[Row]:
@@ -146,7 +153,7 @@ def _waveforms(view: EventView, plane: str) -> Waveforms:
 def _pixel_plots(view: EventView, name: str, volume: int) -> list:
     hits = view.readout[name]
     assert isinstance(hits, Hits)
-    grid, time_height = _pixel_grid(view, name, hits), _pixel_time(view, name)
+    grid, time_height = _pixel_grid(view, name, hits, volume), _pixel_time(view, name)
     source = hit_source(hits, grid, volume, view.event)
     drift_views = [
         pixel_drift_view(source, grid, volume, name=name, axis=axis, time_height=time_height)
@@ -156,14 +163,15 @@ def _pixel_plots(view: EventView, name: str, volume: int) -> list:
     return [front, *drift_views, charge_against_time(source, name)]
 
 
-def _pixel_grid(view: EventView, name: str, hits: Hits) -> PixelGrid:
-    """The grid of the plane; without a detector positions are counted in pixels of 1 cm."""
+def _pixel_grid(view: EventView, name: str, hits: Hits, volume: int) -> PixelGrid:
+    """The grid in the detector's coordinates; without a detector positions are counted in pixels of 1 cm."""
     if view.detector is None:
         chosen = np.asarray(hits.valid)
         column, row = np.asarray(hits.column)[chosen], np.asarray(hits.row)[chosen]
         return PixelGrid(1.0, int(column.max(initial=0)) + 1, int(row.max(initial=0)) + 1)
     plane = next(plane for plane in view.detector.planes if plane.name == name)
-    return PixelGrid(plane.pitch, plane.n_columns, plane.n_rows)
+    names, middle, sign = zip(*view.detector.volumes.anode_axes(volume), strict=True)
+    return PixelGrid(plane.pitch, plane.n_columns, plane.n_rows, names, middle, sign)
 
 
 def _pixel_time(view: EventView, name: str) -> float:

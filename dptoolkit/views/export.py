@@ -3,10 +3,7 @@
 The browser is started once without a window; nothing is downloaded.
 """
 
-import os
 import re
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -14,18 +11,8 @@ from bokeh.embed import file_html
 from bokeh.models import LayoutDOM
 from bokeh.resources import Resources
 
+from dptoolkit.views.browser import browse
 from dptoolkit.views.theme import TOKENS, Theme, apply
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-BROWSER_VARIABLE = "DPTOOLKIT_BROWSER"
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-background-networking",
-    "--disable-component-update", "--no-first-run", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-)  # fmt: skip
-TIMEOUT = 90
-"""[s]"""
-SETTLE = 4000
-"""Virtual time that a page gets to draw itself [ms]."""
 
 SVG_JS = """<script>
 const wait = setInterval(() => {
@@ -63,7 +50,7 @@ def save_svg(
         for plot, backend in before:
             plot.output_backend = backend
     with tempfile.TemporaryDirectory() as folder:
-        text = _browse(page, Path(folder), "--dump-dom", f"--window-size={width},{height}").stdout
+        text = browse(page, Path(folder), "--dump-dom", f"--window-size={width},{height}").stdout
     found = re.search(r'<pre id="svg">(.*?)</pre>', text, re.DOTALL)
     if found is None:
         raise RuntimeError("the browser did not draw the figure in time; save it as HTML instead")
@@ -75,7 +62,7 @@ def page_png(page: str, path: str | Path, *, width: int = 1280, height: int = 72
     """Write a picture of a whole self-contained page."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "page.png"
-        _browse(page, Path(folder), f"--screenshot={picture}", f"--window-size={width},{height}")
+        browse(page, Path(folder), f"--screenshot={picture}", f"--window-size={width},{height}")
         if not picture.exists():
             raise RuntimeError("the browser made no picture; save the page as HTML instead")
         return _write(path, picture.read_bytes())
@@ -87,38 +74,6 @@ def figure_html(figure: LayoutDOM, title: str = "dptoolkit", theme: Theme = "lig
     page = file_html(figure, Resources(mode="inline"), title)
     style = f"html,body{{margin:0;height:100%;background:{TOKENS[theme]['surface']}}}"
     return page.replace("</head>", f'<link rel="icon" href="data:,"><style>{style}</style></head>')
-
-
-def find_browser() -> str:
-    """The program that draws pictures; an error says how to get one."""
-    wanted = os.environ.get(BROWSER_VARIABLE)
-    for name in [wanted] if wanted else BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
-    missing = f"{BROWSER_VARIABLE}={wanted} does not exist" if wanted else "no Chrome or Chromium was found"
-    raise RuntimeError(
-        f"PNG and SVG need a browser and {missing}; install one (apt install chromium), name it in "
-        f"{BROWSER_VARIABLE}, or save HTML and use the button in its toolbar"
-    )
-
-
-def _browse(page: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    file = folder / "page.html"
-    file.write_text(page, encoding="utf-8")
-    command = [
-        find_browser(), *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--virtual-time-budget={SETTLE}",
-        *options, file.as_uri(),
-    ]  # fmt: skip
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"the browser {command[0]} ended with code {error.returncode}: {last}") from error
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(
-            f"the browser {command[0]} took more than {TIMEOUT} s; save HTML instead"
-        ) from None
 
 
 def _write(path: str | Path, content: bytes) -> Path:

@@ -62,8 +62,11 @@ def drifted(
 
 
 def pixel_places(detector: LArTPC, segments: Segments) -> Mapping[str, Places]:
-    """(volume, position [cm] or time [us]) of every segment, by view of a pixel plane."""
-    volume, across, up, time, _ = drifted(detector, segments)
+    """(volume, coordinate on the anode [cm] or time [us]) of every segment, by view of a pixel plane."""
+    volume, _, _, time, _ = drifted(detector, segments)
+    middle = (np.asarray(segments.start, float) + np.asarray(segments.end, float)) / 2
+    inside, volumes = np.maximum(volume, 0), detector.volumes
+    across, up = (np.sum(middle * np.abs(axis[inside]), axis=1) for axis in (volumes.across, volumes.up))
     places = {}
     for plane in detector.planes:
         if not isinstance(plane, WirePlane):

@@ -1,4 +1,7 @@
-"""Pixel planes: hits on the anode in their true size, the two drift views, and charge against time."""
+"""Pixel planes: hits on the anode in their true size, the two drift views, and charge against time.
+
+`across` and `up` run along the columns and the rows; what they are called, and where, says the grid.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,19 +27,23 @@ COLORS = {"charge": ("kiloelectrons", "ke⁻"), "time": ("time", "µs")}
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """How columns and rows lie on the anode, in the frame of a drift volume [cm]."""
+    """Where the centres of columns and rows are [cm]; by default in the frame of a drift volume."""
 
     pitch: float
     n_columns: int
     n_rows: int
+    names: tuple[str, str] = ("across", "up")
+    middle: tuple[float, float] = (0.0, 0.0)
+    sign: tuple[float, float] = (1.0, 1.0)
+    """-1 where the coordinate falls as the column or row grows."""
 
     def across(self, column: np.ndarray) -> np.ndarray:
         """Centre of a column."""
-        return (column - (self.n_columns - 1) / 2) * self.pitch
+        return self.middle[0] + self.sign[0] * (column - (self.n_columns - 1) / 2) * self.pitch
 
     def up(self, row: np.ndarray) -> np.ndarray:
         """Centre of a row."""
-        return (row - (self.n_rows - 1) / 2) * self.pitch
+        return self.middle[1] + self.sign[1] * (row - (self.n_rows - 1) / 2) * self.pitch
 
 
 def hit_columns(hits: Hits, grid: PixelGrid, volume: int, event: int = 0) -> dict[str, np.ndarray]:
@@ -67,8 +74,9 @@ def pixel_plane(
     source: ColumnDataSource, grid: PixelGrid, volume: int, *, name: str = "pixels",
     color: Literal["charge", "time"] = "charge",
 ) -> figure:  # fmt: skip
-    """The anode seen along the drift; a hit is as large as its pixel."""
-    plot = _figure(f"{name}, seen along the drift", "across [cm]", "up [cm]", source, ("across", "up"))
+    """The anode; a hit is as large as its pixel."""
+    x, y = grid.names
+    plot = _figure(f"{name}, {y} against {x}", f"{x} [cm]", f"{y} [cm]", source, ("across", "up"))
     plot.match_aspect = True
     size = {"width": grid.pitch, "height": grid.pitch}
     return _with_hits(plot, source, ("across", "up"), size, color, f"{name}:front", volume)
@@ -79,8 +87,9 @@ def pixel_drift_view(
     axis: Literal["across", "up"] = "across", time_height: float = 1.0,
     color: Literal["charge", "time"] = "charge",
 ) -> figure:  # fmt: skip
-    """Position against arrival time; `time_height` [us] is the height of a hit."""
-    plot = _figure(f"{name}, {axis} against time", f"{axis} [cm]", "time [µs]", source, (axis, "time"))
+    """Arrival time against position; `time_height` [us] is the height of a hit."""
+    x = grid.names[0 if axis == "across" else 1]
+    plot = _figure(f"{name}, time against {x}", f"{x} [cm]", "time [µs]", source, (axis, "time"))
     size = {"width": grid.pitch, "height": time_height}
     return _with_hits(plot, source, (axis, "time"), size, color, f"{name}:{axis}", volume)
 

@@ -82,6 +82,7 @@ def _settle(page):
 def test_landing_page_lists_the_apps(watched, served):
     watched.page.goto(served)
     watched.page.get_by_role("heading", name="Event display").wait_for()
+    assert watched.page.locator("a p").first.inner_text()[0].isupper()
     assert watched.errors == [] and watched.foreign(served) == []
 
 

@@ -83,6 +83,14 @@ def test_doctor_finds_charge_conserved_and_gradients_right(cli: Callable) -> Non
     assert found["devices"] and found["packages"]["jax"]
 
 
+def test_doctor_loads_neither_a_detector_nor_what_draws() -> None:
+    code = "import sys, dptoolkit.cli.diagnosis as d; d.diagnose(None); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert not {"bokeh", "dptoolkit.detector", "dptoolkit.config"} & set(done.stdout.split())
+
+
 def test_view_writes_a_page_of_segments(muons: Path, cli: Callable, tmp_path: Path) -> None:
     page = tmp_path / "event.html"
     assert cli("view", str(muons), "--event", "1", "-o", str(page)).exit_code == 0

@@ -42,9 +42,34 @@ def test_signals_lie_where_the_geometry_expects_the_segments(view):
             assert distance.min() < 1, name
 
 
+def test_pixel_views_are_in_the_coordinates_of_the_detector(small_hits):
+    """Hits lie on the segments, in axes named after the detector's, where linked selection marks them."""
+    detector, segments, readout = small_hits
+    view = EventView(segments, readout, detector)
+    front, *drift_views, _ = (cell[0] for cell in readout_layout(view).children)
+    assert (front.xaxis.axis_label, front.yaxis.axis_label) == ("z [cm]", "y [cm]")
+    assert [plot.xaxis.axis_label for plot in drift_views] == ["z [cm]", "y [cm]"]
+    hits = front.renderers[0].data_source.data
+    middle = (np.asarray(segments.start) + np.asarray(segments.end)) / 2
+    place = view.places["pixels:front"]
+    np.testing.assert_allclose(np.stack([place.x, place.y], axis=1), middle[:, [2, 1]], atol=1e-6)
+    strong = hits["kiloelectrons"] > 5
+    assert strong.sum() > 10
+    for z, y in zip(hits["across"][strong], hits["up"][strong], strict=True):
+        assert np.hypot(middle[:, 2] - z, middle[:, 1] - y).min() < 1.0
+
+
 def test_summary_counts_the_energy(view):
     rows = {name: value for name, value, _ in summary(view)}
     assert float(rows["energy"]) == pytest.approx(float(view.segments.de.sum()), abs=0.06)
+
+
+def test_planes_are_in_the_order_of_the_detector_whatever_the_file_says(view):
+    """The last one collects: its waveform is shown first."""
+    turned = EventView(view.segments, dict(reversed(view.readout.items())), view.detector)
+    assert [name for name, *_ in summary(turned)] == [name for name, *_ in summary(view)]
+    titles = [plot.title.text for plot, *_ in readout_layout(turned).children]
+    assert titles[:3] == ["plane U", "plane V", "plane Y"] and titles[3].startswith("plane Y")
 
 
 def test_page_needs_no_other_host(view):
