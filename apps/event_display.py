@@ -41,7 +41,8 @@ def create_app() -> pn.viewable.Viewable:
     numbers = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 0), stylesheets=[theme.INPUT])
     scene = pn.pane.HTML("", sizing_mode="stretch_both", margin=0)
     planes = pn.pane.Bokeh(None, sizing_mode="stretch_both", margin=4)
-    shown = {"view": None, "closed": False}
+    shown = {"view": None, "closed": False, "asked": 0}
+    one_at_a_time = asyncio.Lock()
     pn.state.on_session_destroyed(lambda _context: shown.update(closed=True))
 
     def compute() -> tuple:
@@ -49,6 +50,8 @@ def create_app() -> pn.viewable.Viewable:
         return view, summary(view)
 
     def paint() -> None:
+        if shown["view"] is None:
+            return
         layout = readout_layout(shown["view"])
         if layout is not None:
             theme.apply(layout, model.theme)
@@ -56,13 +59,21 @@ def create_app() -> pn.viewable.Viewable:
         scene.object = scene_frame(shown["view"].scene(), model.theme)
 
     async def update(*_events: object) -> None:
+        """Show what is asked for; what was asked for before and is not shown yet is dropped."""
+        shown["asked"] += 1
+        mine = shown["asked"]
         body.loading = True
+        async with one_at_a_time:
+            if mine == shown["asked"] and not shown["closed"]:
+                await simulate(mine)
+
+    async def simulate(mine: int) -> None:
         try:
             last = len(model.event_numbers) - 1
             if model.event > last:
                 raise ValueError(f"event = {model.event}: {model.source} has events 0 to {last}")
             view, rows = await asyncio.to_thread(compute)
-            if shown["closed"]:
+            if shown["closed"] or mine != shown["asked"]:
                 return
             shown["view"] = view
             with pn.io.hold():
@@ -75,7 +86,7 @@ def create_app() -> pn.viewable.Viewable:
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
         finally:
-            if not shown["closed"]:
+            if not shown["closed"] and mine == shown["asked"]:
                 body.loading = False
 
     async def open_upload(event: object) -> None:
