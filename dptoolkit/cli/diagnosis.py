@@ -46,7 +46,7 @@ def diagnose(cache: Path | None) -> dict[str, Any]:
 
 def self_check() -> list[dict[str, Any]]:
     """Charge is conserved, and a gradient is what a finite difference says: one cloud, no detector."""
-    found = _slopes(float(MobilityDrift().lifetime))
+    found = _slopes(jnp.asarray(MobilityDrift().lifetime))
     lost, slope, difference = (float(number) for number in found)
     return [
         _check("charge on the grid / arrived - 1", abs(lost), 1e-4),
@@ -65,9 +65,10 @@ def _slopes(lifetime: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 def _arriving(lifetime: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Electrons of a deposit of 2.5 MeV that arrive after 50 cm, in all and on every node of a grid."""
     drift, field = MobilityDrift(lifetime=lifetime), jnp.array(0.5)
-    freed = Quanta().electrons(jnp.array(2.5), Birks()(jnp.array(2.1), field, jnp.array(0.0)))
-    total = freed * drift.surviving(50.0 / drift.speed(field))
-    return total, total * hat_weights(jnp.array(7.3), jnp.array(1.5), 16)
+    survival = Birks()(jnp.array([2.1]), field[None], jnp.array([0.0]))
+    freed = Quanta().electrons(jnp.array([2.5]), survival)
+    total = jnp.sum(freed * drift.surviving(50.0 / drift.speed(field)))
+    return total, total * hat_weights(jnp.array([7.3]), jnp.array([1.5]), 16)
 
 
 def _check(name: str, value: float, limit: float) -> dict[str, Any]:
