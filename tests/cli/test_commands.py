@@ -124,11 +124,13 @@ def test_bench_writes_a_row_a_case(cli: Callable, tmp_path: Path, monkeypatch: p
         "def run(name):\n    return [dict(case='muon', cpu_s=0.05, wall_s=0.04, floor=0.02, ratio=2.5)]\n"
     )
     (tmp_path / "bench_charge.py").write_text(script)
+    (tmp_path / "bench_inference.py").write_text(script.replace("muon", "fit"))
     monkeypatch.setattr("dptoolkit.cli.check._pin", lambda: None)
     monkeypatch.setattr("dptoolkit.shipped.shipped_folder", lambda name: tmp_path)
     (row,) = json.loads(cli("bench", "charge", "--json").stdout)["results"]
     assert row["case"] == "muon" and row["ratio"] == 2.5 and row["peak_mb"] is None
-    assert "muon" in cli("bench").stdout
+    everything = cli("bench").stdout
+    assert "muon" in everything and "fit" in everything
 
 
 @pytest.mark.slow
