@@ -3,7 +3,8 @@ import shutil
 import pytest
 from bokeh.plotting import figure
 
-from dptoolkit.views.export import BROWSERS, save_html, save_png, save_svg
+from dptoolkit.views.browser import BROWSERS
+from dptoolkit.views.export import save_html, save_png, save_svg
 
 needs_browser = pytest.mark.skipif(
     not any(shutil.which(name) for name in BROWSERS), reason="no Chrome or Chromium is installed"
