@@ -127,7 +127,7 @@ def test_a_wrong_value_is_refused_by_name(build, message):
         ({"drift.lifetime": "3 kV"}, r"drift.lifetime: cannot convert 3.0 'kV' to 'us'"),
         ({"drift.lifetime": [100.0, 200.0]}, r"drift.lifetime: expected shape \(\), got \(2,\)"),
         ({"efficiency": [0.1, 0.2]}, r"efficiency: expected shape \(3,\), got \(2,\)"),
-        ({"efficiency[0]": 2.0}, r"efficiency\[0\] = 2 1: expected a value between 0 and 1"),
+        ({"efficiency[0]": 2.0}, r"efficiency\[0\] = 2: expected a value between 0 and 1"),
         ({"efficiency[7]": 0.5}, r"efficiency\[7\]"),
         ({"drift lifetime": 1.0}, r"'drift lifetime' is not a parameter path"),
     ],
