@@ -59,7 +59,7 @@ class WireLayout(eqx.Module):
     """Clouds on one group of wires in one block of ticks."""
     slot: Int[np.ndarray, "i c k"]
     """To which block of the read-out the signal on a block of wires in a block of ticks is added."""
-    block: Int[np.ndarray, "b k"]
+    block: Int[np.ndarray, "b 4"]
     """(event, group, channel block, tick block) of every block of the read-out."""
     n_blocks: Int[np.ndarray, ""]
     scale: tuple[int, int] = eqx.field(static=True)
