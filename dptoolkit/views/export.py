@@ -13,6 +13,7 @@ from bokeh.models import LayoutDOM
 from bokeh.resources import Resources
 from holoviews.core import Dimensioned
 
+from dptoolkit.atomic import write_bytes
 from dptoolkit.views.browser import browse
 from dptoolkit.views.elements import draw
 from dptoolkit.views.theme import TOKENS, Theme, apply
@@ -33,7 +34,7 @@ const wait = setInterval(() => {
 
 def save_html(figure: Figure, path: str | Path, title: str = "dptoolkit", theme: Theme = "light") -> Path:
     """Write a self-contained page."""
-    return _write(path, figure_html(figure, title, theme).encode("utf-8"))
+    return write_bytes(path, figure_html(figure, title, theme).encode("utf-8"))
 
 
 def save_png(
@@ -62,7 +63,7 @@ def save_svg(
     if found is None:
         raise RuntimeError("the browser did not draw the figure in time; save it as HTML instead")
     svg = found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return _write(path, svg.encode("utf-8"))
+    return write_bytes(path, svg.encode("utf-8"))
 
 
 def page_png(page: str, path: str | Path, *, width: int = 1280, height: int = 720) -> Path:
@@ -72,7 +73,7 @@ def page_png(page: str, path: str | Path, *, width: int = 1280, height: int = 72
         browse(page, Path(folder), f"--screenshot={picture}", f"--window-size={width},{height}")
         if not picture.exists():
             raise RuntimeError("the browser made no picture; save the page as HTML instead")
-        return _write(path, picture.read_bytes())
+        return write_bytes(path, picture.read_bytes())
 
 
 def figure_html(figure: Figure, title: str = "dptoolkit", theme: Theme = "light") -> str:
@@ -98,12 +99,3 @@ def bokeh_script() -> str:
 def filling(div: str) -> str:
     """The `<div>` of a figure, as high as its place."""
     return div.replace("<div ", '<div style="height:100%" ', 1)
-
-
-def _write(path: str | Path, content: bytes) -> Path:
-    """Beside and renamed: never half a file."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-    return path
