@@ -59,7 +59,8 @@ def convergence(result: FitResult) -> hv.Overlay:
         steps, colour = [snapshot.step for snapshot in points], CATEGORIES[stage % len(CATEGORIES)]
         parts.append(styled(hv.Curve((steps, heights), step, above), line_width=2, color=colour))
         parts.append(styled(hv.Points((steps, heights), [step, above]), size=7, color=colour))
-    return styled(hv.Overlay(parts), logy=True, xlabel=step.label, ylabel=above.label)
+    limits = _whole(max(snapshot.step for snapshot in result.history))
+    return styled(hv.Overlay(parts), logy=True, xlim=limits, xlabel=step.label, ylabel=above.label)
 
 
 def parameter_path(values: Sequence[float], label: str, truth: float | None = None) -> hv.Overlay:
@@ -70,7 +71,13 @@ def parameter_path(values: Sequence[float], label: str, truth: float | None = No
     parts = [line, styled(hv.Points((steps, values), [kdim, vdim]), size=8, hooks=[ink])]
     if truth is not None:
         parts.append(styled(hv.HLine(truth), line_dash="dashed", line_width=1.5, color="gray"))
-    return styled(hv.Overlay(parts), xticks=list(map(int, steps)), xlabel="step", ylabel=label)
+    return styled(
+        hv.Overlay(parts),
+        xlim=_whole(len(values) - 1),
+        xticks=list(map(int, steps)),
+        xlabel="step",
+        ylabel=label,
+    )
 
 
 def correlation(names: Sequence[str], matrix: np.ndarray) -> hv.Overlay:
@@ -118,6 +125,11 @@ def residuals(problem: Problem, result: FitResult) -> hv.Overlay:
         styled(hv.VLine(0), line_dash="dashed", line_width=1, color="gray"),
     ]
     return styled(hv.Overlay(parts), xlabel=x.label, ylabel=entries.label)
+
+
+def _whole(last: int) -> tuple[float, float]:
+    """Ends of an axis that shows the points of steps 0 to `last` whole."""
+    return -0.04 * max(last, 1), 1.04 * max(last, 1)
 
 
 def _verdict(result: FitResult) -> str:
