@@ -5,6 +5,7 @@ is J^T r and its curvature (the Fisher information, if it is a likelihood) J^T J
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -282,17 +283,29 @@ def _widths(hits: Hits, compared: Array) -> tuple[Array, Array, Array]:
     return one, two, three
 
 
-LOSSES: dict[str, type[AbstractLoss]] = {
-    loss.__name__: loss
-    for loss in (CensoredHits, GaussianChi2, HitLikelihood, PoissonLikelihood, SquaredDifference)
+def _transport() -> AbstractLoss:
+    from dptoolkit.inference.transport import Transport
+
+    return Transport()
+
+
+LOSSES: dict[str, Callable[[], AbstractLoss]] = {
+    "CensoredHits": CensoredHits,
+    "GaussianChi2": lambda: GaussianChi2(noise=1.0),
+    "HitLikelihood": HitLikelihood,
+    "MultiScale": lambda: MultiScale(16.0, 1),
+    "PoissonLikelihood": PoissonLikelihood,
+    "SquaredDifference": SquaredDifference,
+    "Transport": _transport,
 }
+"""Every loss with its default settings (noise 1 in the unit of the read-out, blur of 16 us)."""
 
 
 def loss_of(name: str) -> AbstractLoss:
-    """A loss by its name, with its default settings (noise 1 in the unit of the read-out)."""
+    """A loss by its name, with its default settings."""
     if name not in LOSSES:
         raise ValueError(f"loss {name!r} is unknown; expected one of {', '.join(LOSSES)}")
-    return GaussianChi2(noise=1.0) if LOSSES[name] is GaussianChi2 else LOSSES[name]()
+    return LOSSES[name]()
 
 
 def _positive(loss: Any, *names: str) -> None:

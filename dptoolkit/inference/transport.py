@@ -20,14 +20,16 @@ Cloud = tuple[Float[Array, "n d"], Float[Array, " n"], Float[Array, "n d"], Floa
 """Places and charges of the prediction, then of the observation."""
 TINY = 1e-12
 """Least total signal, and the part of it below which a place is empty: logarithms stay finite."""
-FAR = 1000.0
-"""Different events and volumes lie this many channels apart: nothing is carried across."""
+FAR = 30.0
+"""Distance between different events and volumes, between which nothing is carried."""
 
 
 class Transport(AbstractLoss):
     """charge_weight (ln Q / Q_observed)^2 + the Sinkhorn divergence of the clouds at equal charge.
 
-    The cost matrix has the square of the number of places: meant for an event or a few, not for a sample.
+    Every event and volume is compared at its own equal charge, so that its charge stays where it is: a
+    difference would have to be carried from one to the other, however far. The cost matrix has the square
+    of the number of places: meant for an event or a few, not for a sample.
     Needs the extra `transport`.
     """
 
@@ -55,7 +57,7 @@ class Transport(AbstractLoss):
             places, charge, others, real = self._clouds(mine, observed[name])
             sums = [jnp.maximum(jnp.sum(part), TINY) for part in (charge, real)]
             total = total + self.charge_weight * jnp.log(sums[0] / sums[1]) ** 2
-            total = total + self._divergence((places, charge / sums[0], others, real / sums[1]))
+            total = total + self._divergence(_balanced(places, charge, others, real))
         return total
 
     def _clouds(self, mine: Any, theirs: Any) -> Cloud:
@@ -70,7 +72,7 @@ class Transport(AbstractLoss):
         charge = jnp.where(valid[:, None], hits.charge * hits.probability, 0.0)
         column, row, apart = (
             jnp.broadcast_to(axis[:, None] / self.width, hits.charge.shape)
-            for axis in (hits.column, hits.row, FAR * (64 * hits.event + hits.volume))
+            for axis in (hits.column, hits.row, self.width * _apart(hits.event, hits.volume))
         )
         time = jnp.where(charge > 0, hits.time, 0.0) / self.time
         return jnp.stack([column, row, time, apart], axis=-1).reshape(-1, 4), charge.ravel()
@@ -80,8 +82,8 @@ class Transport(AbstractLoss):
         n = waveforms.samples.shape[2] // self.ticks
         tick = waveforms.tick[:, None] + (jnp.arange(n) + 0.5) * self.ticks
         wires = waveforms.channel[:, None] + 0.5 * waveforms.samples.shape[1] + jnp.zeros((1, n))
-        group = FAR * (64 * waveforms.event + waveforms.group)[:, None] + jnp.zeros((1, n))
-        places = (tick * waveforms.tick_period / self.time, wires / self.width, group / self.width)
+        group = _apart(waveforms.event, waveforms.group)[:, None] + jnp.zeros((1, n))
+        places = (tick * waveforms.tick_period / self.time, wires / self.width, group)
         return jnp.stack(places, axis=-1).reshape(-1, 3)
 
     def _pooled(self, like: Waveforms, samples: Array) -> Array:
@@ -98,3 +100,24 @@ class Transport(AbstractLoss):
         a, b = (jnp.where(part > TINY, part, 0.0) for part in (a, b))  # where nothing is, nothing is felt
         found = sinkhorn_divergence(PointCloud, x, y, a=a, b=b, epsilon=self.blur**2)
         return found[0]
+
+
+def _apart(event: Array, group: Array) -> Float[Array, "..."]:
+    """A coordinate that is `FAR` away for another event or volume; small numbers, whose squares are exact."""
+    number = 4096 * event + group
+    distinct = jnp.unique(number, size=number.size, fill_value=jnp.iinfo(number.dtype).max)
+    return FAR * jnp.searchsorted(distinct, number)
+
+
+def _balanced(
+    x: Float[Array, "n d"], a: Float[Array, " n"], y: Float[Array, "m d"], b: Float[Array, " m"]
+) -> Cloud:
+    """The clouds with unit charge, of which every event and volume has the same part in both."""
+    mine, theirs = (jnp.rint(places[:, -1] / FAR) for places in (x, y))
+    same = mine[:, None] == theirs[None, :]
+    of_mine = (mine[:, None] == mine[None, :]) @ a
+    of_theirs = (theirs[:, None] == theirs[None, :]) @ b
+    both_x, both_y = same @ b, same.T @ a
+    a = jnp.where((both_x > TINY) & (of_mine > TINY), a * both_x / jnp.maximum(of_mine, TINY), 0.0)
+    b = jnp.where((both_y > TINY) & (of_theirs > TINY), b, 0.0)
+    return x, a / jnp.maximum(jnp.sum(a), TINY), y, b / jnp.maximum(jnp.sum(b), TINY)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dptoolkit.calibrate import Calibration, Toy
+from dptoolkit.events import segments_from_arrays
 from dptoolkit.inference.transport import Transport
 from tests.inference.decay import Decay, hits
 
@@ -62,3 +64,25 @@ def test_padding_and_order_of_hits_change_nothing():
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="blur = 0"):
         Transport(blur=0.0)
+
+
+def test_waveforms_of_wires_are_nearest_at_the_true_field(small_wire):
+    ends = np.linspace([-10.0, -15, -20], [15.0, 12, 18], 61)
+    segments = segments_from_arrays(ends[:-1], ends[1:], np.full(60, 1.7))
+    truth = Toy(small_wire, {"detector.field.strength": 0.5}).observe(segments, 0)
+    distance = {}
+    for field in (0.45, 0.5, 0.55):
+        model = Calibration(small_wire, ["field.strength"], start={"detector.field.strength": field})
+        problem = model.problem([segments], [truth]).with_loss(Transport())
+        distance[field] = problem.value(problem.start)
+    assert distance[0.5] < 0.01 * min(distance[0.45], distance[0.55])
+
+
+def test_charge_of_one_event_is_never_carried_to_another():
+    """Of two events one has gained charge: only the total tells, whatever lies between the events."""
+    before = hits(np.random.default_rng(0))
+    event = jnp.arange(len(before.event)) % 2
+    before = dataclasses.replace(before, event=event)
+    grown = dataclasses.replace(before, charge=before.charge * jnp.where(event == 0, 1.5, 1.0)[:, None])
+    near = Transport(charge_weight=1e-9)({"pads": grown}, {"pads": before})
+    assert abs(near) < 1e-2
