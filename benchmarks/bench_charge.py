@@ -4,58 +4,34 @@ Each case runs in its own process; the two largest run once.
 
     dptoolkit bench charge [--json]      python benchmarks/bench_charge.py CASE
 
-Floor: 1.5 kflop and 1.4 kB per deposit and plane (a few dozen bins of separable Gaussian weights, then
-a response that does not depend on the deposit), at the speed that a matrix product and a copy reach
-here. The ratio is CPU time over floor. Real events are read from the folder DPTOOLKIT_DATA (default
-../shared/data); a case whose file is absent is left out.
+Floor: see `benchmarking`. The ratio is CPU time over floor. Real events are read from the folder
+DPTOOLKIT_DATA (default ../shared/data); a case whose file is absent is left out.
 """
 
-import json
 import os
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import benchmarking
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dptoolkit.cache import enable_compilation_cache
 from dptoolkit.config import load_detector
 from dptoolkit.detector import LArTPC, Layout
-from dptoolkit.events import Segments, bucket, pad, segments_from_arrays
+from dptoolkit.events import Segments, bucket, pad
 from dptoolkit.io import place, read_segments
 from dptoolkit.params import free, infos
 
 REPEATS = 5
-FLOP_PER_DEPOSIT, BYTES_PER_DEPOSIT = 1.5e3, 1.4e3
-
-
-def main() -> None:
-    """Measure the case named on the command line, or all, and print JSON."""
-    enable_compilation_cache()
-    if len(sys.argv) > 1:
-        found = CASES[sys.argv[1]]()
-        print(json.dumps({"case": sys.argv[1], **found}))
-    else:
-        print(json.dumps(run(None), indent=2))
 
 
 def run(case: str | None) -> list[dict[str, Any]]:
     """One row a case: case, cpu_s, wall_s, compile_s, peak_mb, floor [s], ratio."""
-    rows = []
-    for name in [case] if case else CASES:
-        command = [sys.executable, str(Path(__file__).resolve()), name]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        row = json.loads(answer.splitlines()[-1])
-        if "skipped" not in row:
-            rows.append(row)
-    return rows
+    return benchmarking.run_cases(__file__, CASES, case)
 
 
 def muon_forward() -> dict[str, Any]:
@@ -110,14 +86,14 @@ def module0_events() -> dict[str, Any]:
 def dune_many() -> dict[str, Any]:
     """10^5 segments of 3 mm on 300 straight tracks in dune-fd-hd, expectation, index tables included."""
     detector = load_detector("dune-fd-hd")
-    segments = _tracks(detector, n_tracks=300, n_steps=334)
+    segments = benchmarking.straight_tracks(detector, n_tracks=300, n_steps=334)
     return _measure(lambda: detector(segments), len(segments), 3, repeats=1)
 
 
 def ndlar_spill() -> dict[str, Any]:
     """A spill of 60 tracks of one metre, 2 x 10^4 segments, in all of ndlar, sampled."""
     detector = load_detector("ndlar")
-    segments = _tracks(detector, n_tracks=60, n_steps=334)
+    segments = benchmarking.straight_tracks(detector, n_tracks=60, n_steps=334)
     return _measure(lambda: detector(segments, key=jax.random.key(0)), len(segments), 1, repeats=1)
 
 
@@ -145,20 +121,6 @@ def _events(name: str, detector: LArTPC) -> Any:
     return place(read_segments(file), detector.volumes, "auto")[0] if file.is_file() else None
 
 
-def _tracks(detector: LArTPC, n_tracks: int, n_steps: int) -> Segments:
-    generator = np.random.default_rng(1)
-    low, high = detector.volumes.low, detector.volumes.high
-    volume = generator.integers(len(detector.volumes), size=n_tracks)
-    room = generator.uniform(0.2, 0.8, (n_tracks, 3))
-    start = low[volume] + room * (high - low)[volume]
-    direction = generator.normal(size=(n_tracks, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    along = np.arange(n_steps + 1)[:, None, None] * 0.3 * direction + start
-    track = np.tile(np.arange(n_tracks), (n_steps, 1))
-    points = (along[:-1].swapaxes(0, 1).reshape(-1, 3), along[1:].swapaxes(0, 1).reshape(-1, 3))
-    return segments_from_arrays(*points, np.full(len(points[0]), 0.63), track=track.T.ravel())
-
-
 def _measure(
     action: Callable[[], Any], n_deposits: int, n_planes: int, repeats: int = REPEATS
 ) -> dict[str, Any]:
@@ -171,36 +133,10 @@ def _measure(
         jax.block_until_ready(action())
         wall.append(time.perf_counter() - t)
         cpu.append(time.process_time() - c)
-    floor = n_deposits * n_planes * max(FLOP_PER_DEPOSIT / _flop_rate(), BYTES_PER_DEPOSIT / _byte_rate())
-    return {
-        "cpu_s": float(np.median(cpu)),
-        "wall_s": float(np.median(wall)),
-        "compile_s": max(first - float(np.median(wall)), 0.0),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "floor": floor,
-        "ratio": float(np.median(cpu)) / floor,
-        "deposits": n_deposits,
-    }
-
-
-def _flop_rate() -> float:
-    a = np.ones((1024, 1024), np.float32)
-    return 2 * 1024**3 / _quickest(lambda: a @ a)
-
-
-def _byte_rate() -> float:
-    a = np.ones(2**24, np.float32)
-    return 2 * a.nbytes / _quickest(a.copy)
-
-
-def _quickest(action: Callable[[], Any]) -> float:
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        action()
-        times.append(time.process_time() - start)
-    return min(times)
+    floor = benchmarking.simulation_floor(n_deposits, n_planes)
+    found = benchmarking.row(float(np.median(cpu)), float(np.median(wall)), first, floor)
+    return {**found, "deposits": n_deposits}
 
 
 if __name__ == "__main__":
-    main()
+    benchmarking.main(__file__, CASES)

@@ -6,27 +6,21 @@ calibration runs once, its compilation apart.
     dptoolkit bench inference [--json]      python benchmarks/bench_inference.py CASE
 
 Floor: a step needs the prediction and one forward-mode column for each of k parameters, so k + 1 times the
-floor of a simulation as `bench_charge` has it (1.5 kflop and 1.4 kB per segment and plane, at the speed that
-a matrix product and a copy reach here); a calibration needs that for each of its steps. The ratio is CPU time
-over floor. Steps with 1, 2 and 4 batches of a thousand segments, and with 2 and 6 parameters, show how a step
-grows with events (linearly) and with parameters.
+floor of a simulation (see `benchmarking`); a calibration needs that for each of its steps. The ratio is CPU
+time over floor. Steps with 1, 2 and 4 batches of a thousand segments, and with 2 and 6 parameters, show how a
+step grows with events (linearly) and with parameters.
 """
 
-import json
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import benchmarking
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dptoolkit.cache import enable_compilation_cache
 from dptoolkit.calibrate import Calibration, Toy, calibrate, truth_of
 from dptoolkit.config import load_detector
 from dptoolkit.events import bucket, pad
@@ -37,23 +31,9 @@ TRACKS, STEPS = 10, 100
 """Of a batch: a thousand segments of 3 mm."""
 
 
-def main() -> None:
-    """Measure the case named on the command line, or all, and print JSON."""
-    enable_compilation_cache()
-    if len(sys.argv) > 1:
-        print(json.dumps({"case": sys.argv[1], **CASES[sys.argv[1]]()}))
-    else:
-        print(json.dumps(run(None), indent=2))
-
-
 def run(case: str | None) -> list[dict[str, Any]]:
     """One row a case: case, cpu_s, wall_s, compile_s, peak_mb, floor [s], ratio, parameters, segments."""
-    rows = []
-    for name in [case] if case else CASES:
-        command = [sys.executable, str(Path(__file__).resolve()), name]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        rows.append(json.loads(answer.splitlines()[-1]))
-    return rows
+    return benchmarking.run_cases(__file__, CASES, case)
 
 
 def calibration(name: str) -> dict[str, Any]:
@@ -93,10 +73,8 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 
 def _problem(name: str, batches: int, free: tuple[str, ...]) -> tuple[Problem, int]:
     """A problem without noise on straight tracks, and the number of its segments."""
-    import bench_charge
-
     detector = load_detector(name)
-    tracks = bench_charge._tracks(detector, n_tracks=batches * TRACKS, n_steps=STEPS)
+    tracks = benchmarking.straight_tracks(detector, n_tracks=batches * TRACKS, n_steps=STEPS)
     parts = [
         jax.tree.map(lambda x, i=i: x[i * TRACKS * STEPS : (i + 1) * TRACKS * STEPS], tracks)
         for i in range(batches)
@@ -110,24 +88,10 @@ def _problem(name: str, batches: int, free: tuple[str, ...]) -> tuple[Problem, i
 
 def _row(problem: Problem, segments: int, steps: int, times: tuple[float, float, float]) -> dict[str, Any]:
     """`times`: CPU and wall time, and the wall time of the first run, which compiled."""
-    import bench_charge
-
-    cpu, wall, first = times
-    flop, byte = bench_charge.FLOP_PER_DEPOSIT, bench_charge.BYTES_PER_DEPOSIT
-    one = max(flop / bench_charge._flop_rate(), byte / bench_charge._byte_rate())
     simulations = steps * (len(problem.start) + 1)
-    floor = simulations * segments * len(problem.detector.planes) * one
-    return {
-        "cpu_s": cpu,
-        "wall_s": wall,
-        "compile_s": max(first - wall, 0.0),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "floor": floor,
-        "ratio": cpu / floor,
-        "parameters": len(problem.start),
-        "segments": segments,
-    }
+    floor = simulations * benchmarking.simulation_floor(segments, len(problem.detector.planes))
+    return {**benchmarking.row(*times, floor), "parameters": len(problem.start), "segments": segments}
 
 
 if __name__ == "__main__":
-    main()
+    benchmarking.main(__file__, CASES)

@@ -19,11 +19,10 @@ from dptoolkit.geometry import Volumes
 from dptoolkit.io import Batch, EventFile, InputError, NativeWriter, Run, made_by
 from dptoolkit.sources.generator import BATCH, generate
 from dptoolkit.sources.samples import sample_named
+from dptoolkit.workers import Progress
 
 LEAST = 16
 """Events that are worth a job of their own."""
-Progress = Callable[[int, int], None]
-"""Called with (events done, events in all)."""
 
 
 @dataclass(frozen=True)

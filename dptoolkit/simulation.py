@@ -7,7 +7,7 @@ on after its last complete event.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,11 +34,9 @@ from dptoolkit.io import (
     read_segments,
 )
 from dptoolkit.totals import Stopwatch, Totals, measure
-from dptoolkit.workers import in_order
+from dptoolkit.workers import Progress, in_order
 
 Simulated = tuple[Readout, Totals, dict[str, Truth]]
-Progress = Callable[[int, int], None]
-"""Called with (events done, events in all)."""
 
 
 @dataclass(frozen=True)

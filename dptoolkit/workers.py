@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
+Progress = Callable[[int, int], Any]
+"""Told how many are done, and of how many."""
 AHEAD = 2
 """Items a process may be ahead of what was taken: bounds the memory."""
 

@@ -5,10 +5,26 @@ from typing import Annotated, Any
 
 import typer
 
+from dptoolkit.atomic import write_text
 from dptoolkit.cli.describe import parse_assignments, set_parameters
-from dptoolkit.cli.output import as_json, busy, write_text
+from dptoolkit.cli.options import (
+    MAX_SEED,
+    DetectorName,
+    Events,
+    Folder,
+    Force,
+    Free,
+    Loss,
+    Method,
+    Place,
+    Resume,
+    Start,
+    check_words,
+    paths,
+    results_folder,
+)
+from dptoolkit.cli.output import as_json, busy
 from dptoolkit.cli.shell import INTERRUPTED, NOT_CONVERGED, say
-from dptoolkit.cli.simulate import MAX_SEED
 
 
 def calibrate(
@@ -16,12 +32,8 @@ def calibrate(
         Path,
         typer.Option("--data", metavar="FILE", help="Segments, with --toy-truth or --set, to make a toy."),
     ],
-    detector: Annotated[
-        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results. Required.")
-    ] = None,
+    detector: DetectorName,
+    output: Folder = None,
     toy_truth: Annotated[
         str | None,
         typer.Option("--toy-truth", metavar="random", help="Draw the truth of the toy from typical values."),
@@ -30,30 +42,18 @@ def calibrate(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="The truth of the toy; repeatable."),
     ] = None,
-    free: Annotated[
-        str | None,
-        typer.Option(
-            "--free", metavar="PATH,...", help="Parameters to fit; default: all with typical values."
-        ),
-    ] = None,
-    start: Annotated[
-        list[str] | None,
-        typer.Option("--start", metavar="PATH=VALUE", help="Where the fit begins; default: as described."),
-    ] = None,
+    free: Free = None,
+    start: Start = None,
     noise: Annotated[
         bool, typer.Option("--noise/--no-noise", help="Noise and fluctuations in the data of the toy.")
     ] = False,
-    method: Annotated[str, typer.Option("--method", help="gauss-newton, lbfgs, adam, ...")] = "gauss-newton",
-    loss: Annotated[
-        str, typer.Option("--loss", help="auto: the likelihood of the read-out; or its name.")
-    ] = "auto",
-    events: Annotated[
-        str, typer.Option("--events", metavar="A:B", help="Half-open range over the sorted events.")
-    ] = ":",
-    place: Annotated[str, typer.Option("--place", metavar="HOW", help="As for simulate.")] = "auto",
+    method: Method = "gauss-newton",
+    loss: Loss = "auto",
+    events: Events = ":",
+    place: Place = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of the truth and the noise.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted calibration.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing results.")] = False,
+    resume: Resume = False,
+    force: Force = False,
 ) -> None:
     """Fit parameters of a detector to events, with errors and correlations.
 
@@ -67,7 +67,7 @@ def calibrate(
       dptoolkit calibrate -d module0 --data segments.h5 --set drift.lifetime='1 ms' --noise -o cal_noise
     """
     output = _folder(output, resume, force)
-    _check_words(method, loss)
+    check_words(method, loss)
     if toy_truth not in (None, "random"):
         raise typer.BadParameter(f"--toy-truth {toy_truth}: expected random; values are given with --set")
     if toy_truth is None and not set_:
@@ -82,7 +82,7 @@ def calibrate(
         from dptoolkit.config import load_detector
 
         model = load_detector(detector)
-    chosen = _Options(model, _paths(free), parse_assignments(start or []), noise, seed)
+    chosen = _Options(model, paths(free), parse_assignments(start or []), noise, seed)
     toy = chosen.toy(toy_truth == "random", set_ or [])
     batches = chosen.batches(data, events, place)
     _empty(output, resume)
@@ -167,28 +167,9 @@ def _fit(problem: Any, noise: bool, method: str, output: Path) -> tuple[Any, flo
     return result, time.monotonic() - began
 
 
-def _paths(free: str | None) -> list[str]:
-    return [] if free is None else [path.strip() for path in free.split(",") if path.strip()]
-
-
-def _check_words(method: str, loss: str) -> None:
-    """A wrong name is refused before anything is computed."""
-    from dptoolkit.inference.losses import loss_of
-    from dptoolkit.inference.optimise import method_of
-
-    method_of(method)
-    if loss != "auto":
-        loss_of(loss)
-
-
 def _folder(output: Path | None, resume: bool, force: bool) -> Path:
     """Where the results go; nothing is made or removed yet."""
-    if output is None:
-        raise typer.BadParameter("missing -o FOLDER: the results are files; name their folder")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output}: is a file; expected a folder; choose another -o")
-    if not output.parent.is_dir():
-        raise ValueError(f"{output}: the folder {output.parent} does not exist; make it first")
+    output = results_folder(output)
     if ((output / "result.json").exists() or _checkpoints(output)) and not (resume or force):
         raise ValueError(f"{output}: holds a calibration; go on with --resume, replace it with --force")
     return output

@@ -5,53 +5,51 @@ from typing import Annotated, Any
 
 import typer
 
+from dptoolkit.atomic import write_text
 from dptoolkit.cli.describe import parse_assignments, set_parameters
-from dptoolkit.cli.output import as_json, busy, progress, write_text
+from dptoolkit.cli.options import (
+    MAX_SEED,
+    DetectorName,
+    Events,
+    Folder,
+    Force,
+    Free,
+    Jobs,
+    Loss,
+    Method,
+    Place,
+    Scheduler,
+    Start,
+    check_words,
+    paths,
+    results_folder,
+)
+from dptoolkit.cli.output import as_json, busy, progress
 from dptoolkit.cli.shell import NOT_CONVERGED, say
-from dptoolkit.cli.simulate import MAX_SEED
 
 
 def campaign(
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="Segments of which toys are made.")],
-    detector: Annotated[
-        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results. Required.")
-    ] = None,
+    detector: DetectorName,
+    output: Folder = None,
     toys: Annotated[int, typer.Option("--toys", "-n", min=1, metavar="N", help="Number of toys.")] = 100,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler instead of own processes."),
-    ] = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="A truth that all toys share; repeatable."),
     ] = None,
-    free: Annotated[
-        str | None,
-        typer.Option(
-            "--free", metavar="PATH,...", help="Parameters to fit; default: all with typical values."
-        ),
-    ] = None,
-    start: Annotated[
-        list[str] | None,
-        typer.Option("--start", metavar="PATH=VALUE", help="Where fits begin; default: as described."),
-    ] = None,
-    method: Annotated[str, typer.Option("--method", help="gauss-newton, lbfgs, adam, ...")] = "gauss-newton",
-    loss: Annotated[
-        str, typer.Option("--loss", help="auto: the likelihood of the read-out; or its name.")
-    ] = "auto",
-    events: Annotated[
-        str, typer.Option("--events", metavar="A:B", help="Half-open range over the sorted events.")
-    ] = ":",
-    place: Annotated[str, typer.Option("--place", metavar="HOW", help="As for simulate.")] = "auto",
+    free: Free = None,
+    start: Start = None,
+    method: Method = "gauss-newton",
+    loss: Loss = "auto",
+    events: Events = ":",
+    place: Place = "auto",
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of the first toy; the next has the next.")
     ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on, or add toys to a finished one.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing results.")] = False,
+    force: Force = False,
 ) -> None:
     """Calibrate many noisy toys and compare their errors with what they missed.
 
@@ -65,8 +63,8 @@ def campaign(
 
       dptoolkit campaign -d sbnd --data cosmics.h5 --toys 600 --scheduler tcp://host:8786 -o pulls
     """
-    if output is None:
-        raise typer.BadParameter("missing -o FOLDER: the results are files; name their folder")
+    output = results_folder(output)
+    check_words(method, loss)
     from dptoolkit.inference.campaign import run_toys
     from dptoolkit.io.readers import check_file
 
@@ -95,23 +93,18 @@ def _recipe(
     from dptoolkit.calibrate import Calibration
     from dptoolkit.campaign import Recipe
     from dptoolkit.config import load_detector, source_text
-    from dptoolkit.inference.losses import loss_of
-    from dptoolkit.inference.optimise import method_of
     from dptoolkit.params import get
 
     model = load_detector(detector)
     events, place, method, loss = rest
-    method_of(method)
-    if loss != "auto":
-        loss_of(loss)
-    paths = Calibration(model, [path.strip() for path in (free or "").split(",") if path.strip()]).paths
+    chosen = Calibration(model, paths(free)).paths
     values = {}
     for name, assignments in (("truth", set_), ("start", start)):
         changed = set_parameters(model, assignments)
         given = parse_assignments(assignments)
         values[name] = tuple(sorted((path, float(np.asarray(get(changed, path)))) for path in given))
     return Recipe(
-        source_text(detector), str(data.resolve()), tuple(paths), **values,
+        source_text(detector), str(data.resolve()), tuple(chosen), **values,
         events=events, place=place, method=method, loss=loss,
     )  # fmt: skip
 
@@ -120,10 +113,6 @@ def _prepared_folder(output: Path, settings: dict[str, Any], resume: bool, force
     """The table of the toys in the folder of this campaign; anything else there is an error."""
     import json
 
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output}: is a file; expected a folder; choose another -o")
-    if not output.parent.is_dir():
-        raise ValueError(f"{output}: the folder {output.parent} does not exist; make it first")
     header, rows = output / "campaign.json", output / "toys.csv"
     if header.exists() and not (resume or force):
         raise ValueError(f"{output}: holds a campaign; go on with --resume, replace it with --force")

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dptoolkit.cli.output import busy, check_target, write_text
+from dptoolkit.atomic import write_text
+from dptoolkit.cli.output import busy, check_target
 from dptoolkit.cli.shell import NOT_CONVERGED, emit, say
 
 DETECTOR, PATH = "small-wire", "drift.lifetime"

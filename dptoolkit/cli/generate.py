@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from dptoolkit.cli.describe import set_parameters
+from dptoolkit.cli.options import MAX_SEED, DetectorName, Jobs, Scheduler
 from dptoolkit.cli.output import busy, check_target, progress
 from dptoolkit.cli.shell import say
-from dptoolkit.cli.simulate import MAX_SEED
 
 
 def generate(
@@ -16,20 +16,15 @@ def generate(
         str,
         typer.Argument(metavar="SAMPLE", help="muons, protons, electrons, photons, michel, bomb or cosmics."),
     ],
-    detector: Annotated[
-        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
-    ],
+    detector: DetectorName,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT.h5", help="File to write. Required.")
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Number of events.")] = 10,
     seed: Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of all random numbers.")] = 0,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Files: OUT-0000.h5, OUT-0001.h5, ...")] = 1,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler instead of own processes."),
-    ] = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter that the file notes."),

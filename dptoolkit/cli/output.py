@@ -1,10 +1,9 @@
-"""What commands write: JSON with its schema, tables, files that are never half there, progress."""
+"""What commands write: JSON with its schema, tables, progress."""
 
 import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,25 +52,6 @@ def check_target(path: Path, force: bool) -> None:
         raise ValueError(f"{path}: exists already; choose another name or replace it with --force")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"{path}: the folder {path.parent} is not writable; choose another one")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside and rename: the file is whole or not there."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False
-    ) as file:
-        partial = Path(file.name)
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            partial.unlink()
-            raise
-    mask = os.umask(0)
-    os.umask(mask)
-    partial.chmod(0o666 & ~mask)
-    partial.replace(path)
 
 
 @contextmanager

@@ -5,20 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
+from dptoolkit.atomic import write_text
 from dptoolkit.cli.describe import set_parameters
-from dptoolkit.cli.output import as_json, busy, check_target, progress, write_text
+from dptoolkit.cli.options import MAX_SEED, DetectorName, Events, Jobs
+from dptoolkit.cli.output import as_json, busy, check_target, progress
 from dptoolkit.cli.shell import say
-
-MAX_SEED = 2**32 - 1
 
 
 def simulate(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Segments: native, edep-sim or Geant4 steps, HDF5 or npz.")
     ],
-    detector: Annotated[
-        str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
-    ],
+    detector: DetectorName,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT.h5", help="File to write. Required.")
     ] = None,
@@ -29,9 +27,7 @@ def simulate(
     expectation: Annotated[
         bool, typer.Option("--expectation", help="The expected read-out, without fluctuations and noise.")
     ] = False,
-    events: Annotated[
-        str, typer.Option("--events", metavar="A:B", help="Half-open range over the sorted events.")
-    ] = ":",
+    events: Events = ":",
     place: Annotated[
         str,
         typer.Option(
@@ -48,7 +44,7 @@ def simulate(
     summary: Annotated[
         Path | None, typer.Option("--summary", metavar="F.json", help="Write the totals of the run as JSON.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")] = 1,
+    jobs: Jobs = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Simulate the events of a file in a detector.

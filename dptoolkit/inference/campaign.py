@@ -9,18 +9,18 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from dptoolkit.atomic import write_text
 from dptoolkit.farm import as_done, farm
 from dptoolkit.inference.calibration import table
 from dptoolkit.inference.fit import INTERRUPTED, FitResult
 from dptoolkit.inference.problem import Problem
+from dptoolkit.workers import Progress
 
 FIRST = ("seed", "converged", "steps", "loss", "stopped")
 PARTS = ("truth", "start", "estimate", "error", "pull")
-Progress = Callable[[int, int], Any]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def run_toys(
     progress(len(found), len(seeds))
     for row in _made(job, [seed for seed in seeds if seed not in found], jobs, scheduler):
         found[row.seed] = row
-        _replace(path, Campaign([found[seed] for seed in sorted(found)]).csv())
+        write_text(path, Campaign([found[seed] for seed in sorted(found)]).csv())
         progress(len(found), len(seeds))
     return Campaign([found[seed] for seed in sorted(found)])
 
@@ -155,12 +155,6 @@ def _made(
         return
     with farm(min(jobs, len(seeds)), scheduler) as client:
         yield from as_done(client, job, [(seed,) for seed in seeds])
-
-
-def _replace(path: Path, text: str) -> None:
-    partial_file = path.with_name(path.name + ".partial")
-    partial_file.write_text(text)
-    partial_file.replace(path)
 
 
 def _row(line: list[str], names: tuple[str, ...], units: tuple[str, ...]) -> ToyFit:

@@ -14,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dptoolkit.atomic import write_with
 from dptoolkit.inference.optimise import AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
@@ -210,16 +211,14 @@ def _save(
 ) -> None:
     if path is None:
         return
-    path, identity = Path(path), problem.identity
+    identity = problem.identity
     header = {
         "method": repr(method),
         "identity": identity,
         "history": [_listed(snapshot) for snapshot in past],
     }
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **{"header": np.array(json.dumps(header)), **method.saved(state)})  # pyright: ignore[reportArgumentType]
-    partial.replace(path)
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **method.saved(state)}
+    write_with(path, lambda file: np.savez(file, **arrays))
 
 
 def _resume(

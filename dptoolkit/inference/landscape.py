@@ -4,7 +4,7 @@ Whitened, w = F^(1/2) (z - z_hat): in these directions a loss of Gaussian shape 
 correlated valley becomes a round bowl and w counts standard deviations (with the other parameters held).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,12 @@ from dptoolkit.inference.coordinates import STEP, Coordinates
 from dptoolkit.inference.fit import FitResult, coordinates_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import SINGULAR, Uncertainty, uncertainty
+from dptoolkit.workers import Progress
 
 CHUNK = 16
 """Points between two calls of `progress`."""
 REACH = 3.0
 """Half the width of a map, in standard errors."""
-Progress = Callable[[int, int], Any]
-"""Called with (points done, points in all)."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ one standard deviation belong to one basin.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from dptoolkit.inference.fit import FitResult, Snapshot, coordinates_of, snapsho
 from dptoolkit.inference.optimise import GaussNewton, State
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import from_information
+from dptoolkit.workers import Progress
 
-Progress = Callable[[int, int], Any]
 """Called with (fits that have ended, fits in all)."""
 
 

@@ -4,7 +4,6 @@ Losses are -ln L, so the interval of one standard deviation is where the profile
 value (Wilks 1938), and of s deviations s^2 / 2; it needs no parabola, unlike the Fisher error.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,7 @@ from dptoolkit.inference.landscape import Axis, _axis, _number
 from dptoolkit.inference.optimise import GaussNewton
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import uncertainty
-
-Progress = Callable[[int, int], Any]
+from dptoolkit.workers import Progress
 
 
 @dataclass(frozen=True)

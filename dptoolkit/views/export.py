@@ -11,6 +11,7 @@ from bokeh.embed import file_html
 from bokeh.models import LayoutDOM
 from bokeh.resources import Resources
 
+from dptoolkit.atomic import write_bytes
 from dptoolkit.views.browser import browse
 from dptoolkit.views.theme import TOKENS, Theme, apply
 
@@ -27,7 +28,7 @@ const wait = setInterval(() => {
 
 def save_html(figure: LayoutDOM, path: str | Path, title: str = "dptoolkit", theme: Theme = "light") -> Path:
     """Write a self-contained page."""
-    return _write(path, figure_html(figure, title, theme).encode("utf-8"))
+    return write_bytes(path, figure_html(figure, title, theme).encode("utf-8"))
 
 
 def save_png(
@@ -55,7 +56,7 @@ def save_svg(
     if found is None:
         raise RuntimeError("the browser did not draw the figure in time; save it as HTML instead")
     svg = found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return _write(path, svg.encode("utf-8"))
+    return write_bytes(path, svg.encode("utf-8"))
 
 
 def page_png(page: str, path: str | Path, *, width: int = 1280, height: int = 720) -> Path:
@@ -65,7 +66,7 @@ def page_png(page: str, path: str | Path, *, width: int = 1280, height: int = 72
         browse(page, Path(folder), f"--screenshot={picture}", f"--window-size={width},{height}")
         if not picture.exists():
             raise RuntimeError("the browser made no picture; save the page as HTML instead")
-        return _write(path, picture.read_bytes())
+        return write_bytes(path, picture.read_bytes())
 
 
 def figure_html(figure: LayoutDOM, title: str = "dptoolkit", theme: Theme = "light") -> str:
@@ -74,12 +75,3 @@ def figure_html(figure: LayoutDOM, title: str = "dptoolkit", theme: Theme = "lig
     page = file_html(figure, Resources(mode="inline"), title)
     style = f"html,body{{margin:0;height:100%;background:{TOKENS[theme]['surface']}}}"
     return page.replace("</head>", f'<link rel="icon" href="data:,"><style>{style}</style></head>')
-
-
-def _write(path: str | Path, content: bytes) -> Path:
-    """Beside and renamed: never half a file."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-    return path

@@ -1,0 +1,62 @@
+"""Options that several commands share, and the checks of what they name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MAX_SEED = 2**32 - 1
+
+DetectorName = Annotated[
+    str, typer.Option("--detector", "-d", metavar="NAME", help="Detector, or a YAML file.")
+]
+Events = Annotated[
+    str, typer.Option("--events", metavar="A:B", help="Half-open range over the sorted events.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; the result is the same.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler instead of own processes."),
+]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results. Required.")
+]
+Free = Annotated[
+    str | None,
+    typer.Option("--free", metavar="PATH,...", help="Parameters to fit; default: all with typical values."),
+]
+Start = Annotated[
+    list[str] | None,
+    typer.Option("--start", metavar="PATH=VALUE", help="Where a fit begins; default: as described."),
+]
+Method = Annotated[str, typer.Option("--method", help="gauss-newton, lbfgs, adam, ...")]
+Loss = Annotated[str, typer.Option("--loss", help="auto: the likelihood of the read-out; or its name.")]
+Place = Annotated[str, typer.Option("--place", metavar="HOW", help="As for simulate.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing results.")]
+
+
+def paths(free: str | None) -> list[str]:
+    """The parameters that --free names."""
+    return [path.strip() for path in (free or "").split(",") if path.strip()]
+
+
+def check_words(method: str, loss: str) -> None:
+    """A wrong name is refused before anything is computed."""
+    from dptoolkit.inference.losses import loss_of
+    from dptoolkit.inference.optimise import method_of
+
+    method_of(method)
+    if loss != "auto":
+        loss_of(loss)
+
+
+def results_folder(output: Path | None) -> Path:
+    """The folder that -o names, which can be made; nothing is made yet."""
+    if output is None:
+        raise typer.BadParameter("missing -o FOLDER: the results are files; name their folder")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output}: is a file; expected a folder; choose another -o")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output}: the folder {output.parent} does not exist; make it first")
+    return output
