@@ -1,8 +1,8 @@
 """Calibrate a detector with what it recorded: muons found in the data take the place of a known truth.
 
-One straight muon an event, which crosses or stops, is found in the hits (`reconstruction.lines`) and becomes a
-`Line`: its ends, kinks and energy loss are fitted along with the detector, under priors that are stated here.
-Nothing but read-out and the time of each event is taken from the file.
+One straight muon an event, which crosses or stops, is found in the hits (`reconstruction.lines`) and becomes
+a `Line`: its ends, kinks and energy loss are fitted along with the detector, under priors that are stated
+here. Nothing but read-out and the time of each event is taken from the file.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -38,7 +39,7 @@ SOFT = 1000.0
 """Kinetic energy [MeV] that the kinks of a crossing muon are allowed for: most are harder."""
 SCALE_CROSSING, SCALE_STOPPING = 0.04, 0.02
 """Widths of the energy loss of a track over that of the model: its energy is unknown; fluctuations."""
-STRETCH = 10.0
+STRETCH = 15.0
 """Path between kinks [cm]."""
 MOST_KINKS = 7
 THICKEST = 5.0
@@ -232,3 +233,31 @@ def _of_event(hits: Any, index: int) -> Hits:
     rows = np.flatnonzero((np.asarray(hits.event) == index) & np.asarray(hits.valid))
     parts = {f.name: np.asarray(getattr(hits, f.name))[rows] for f in dataclasses.fields(Hits)}
     return Hits(**{**{k: jnp.asarray(v) for k, v in parts.items()}, "event": jnp.zeros(len(rows), jnp.int32)})
+
+
+@dataclass(frozen=True)
+class HitResiduals:
+    """Hits that both data and model have; a number a hit."""
+
+    distance: np.ndarray
+    """Drift distance [cm]."""
+    charge: np.ndarray
+    """Measured over predicted."""
+    time: np.ndarray
+    """Measured minus predicted [us]."""
+
+
+def hit_residuals(problem: ProfiledProblem, z: Any, tracks: Sequence[Track]) -> HitResiduals:
+    """Of all tracks, at the coordinates z."""
+    parts = []
+    for number, track in enumerate(tracks):
+        detector: Any = problem.model(z, number).detector
+        speed = float(detector.drift.speed(detector.field.nominal()))
+        predicted, observed = problem.compared(z, number)
+        for name, mine in predicted.items():
+            model, measured = (jax.tree.map(np.asarray, part) for part in (mine, observed[name]))
+            both = (model.probability > 0.5) & (measured.probability > 0.5) & model.valid[:, None]
+            distance = (measured.time[both] - track.t0) * speed
+            ratio = measured.charge[both] / model.charge[both]
+            parts.append(np.stack([distance, ratio, measured.time[both] - model.time[both]]))
+    return HitResiduals(*np.concatenate(parts, axis=1))

@@ -316,7 +316,8 @@ def _experiment(detector: Any, source: Any, values: dict[str, Array]) -> Experim
     return free(experiment, list(values)).merge(values)
 
 
-def _predicted(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Observables:
+def predicted_of(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Observables:
+    """What is predicted at z, on all rows of a batch."""
     experiment = _experiment(detector, batch.source, coordinates.values(z))
     return extended(experiment(layout=batch.layout), batch.extra)
 
@@ -329,17 +330,19 @@ def _rows(experiment: Experiment, layout: Any) -> Observables:
 
 @eqx.filter_jit
 def _value(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
-    return loss(_predicted(detector, coordinates, z, batch), batch.observed)
+    return loss(predicted_of(detector, coordinates, z, batch), batch.observed)
 
 
 @eqx.filter_jit
 def value_and_grad_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
+    """The loss and its gradient at z."""
     return jax.value_and_grad(lambda z: _value(detector, coordinates, loss, z, batch))(z)
 
 
 @eqx.filter_jit
 def residuals_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
-    return loss.residuals(_predicted(detector, coordinates, z, batch), batch.observed)
+    """The residuals at z."""
+    return loss.residuals(predicted_of(detector, coordinates, z, batch), batch.observed)
 
 
 @eqx.filter_jit
@@ -347,7 +350,7 @@ def normal_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batc
     """Loss, J^T r, J^T J."""
 
     def both(z: Vector) -> tuple[Array, Array]:
-        predicted = _predicted(detector, coordinates, z, batch)
+        predicted = predicted_of(detector, coordinates, z, batch)
         return loss.residuals(predicted, batch.observed), loss(predicted, batch.observed)
 
     def column(direction: Vector) -> tuple[Array, Array, Array]:

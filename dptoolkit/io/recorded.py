@@ -1,8 +1,8 @@
 """What a detector recorded: read-out and the time of each event, without anything a simulation knows.
 
-Of a native file only `events/number`, `readout` and `interactions/t0` are read; segments, particles, vertices,
-back-tracking and the parameters it was simulated with are not, whether they are there or not. A file may come
-with no more than that, from a detector or stripped.
+Of a native file only `events/number`, `readout` and `interactions/t0` are read; segments, particles,
+vertices, back-tracking and the parameters it was simulated with are not, whether they are there or not. A
+file may come with no more than that, from a detector or stripped.
 """
 
 import hashlib
@@ -49,9 +49,10 @@ def holds_readout(path: str | Path) -> bool:
     """Whether this is a native file with read-out in it."""
     path = Path(path)
     with open_contents(path) as contents:
-        return (
-            isinstance(contents, h5py.File) and is_native(contents) and len(contents.get("readout", ())) > 0
-        )
+        if not isinstance(contents, h5py.File) or not is_native(contents):
+            return False
+        planes = contents.get("readout")
+        return isinstance(planes, h5py.Group) and len(planes) > 0
 
 
 def read_recorded(path: str | Path, events: str | slice | None = None) -> Recorded:

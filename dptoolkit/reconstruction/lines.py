@@ -51,7 +51,7 @@ class FoundLine:
 
     @property
     def length(self) -> float:
-        """[cm]"""
+        """From start to end [cm]."""
         return float(np.linalg.norm(self.end - self.start))
 
     @property

@@ -1,8 +1,8 @@
-"""Muons of a control sample: a line between two points that bends a little, with an energy loss that is known.
+"""Muons of a control sample: a line between two points that bends a little, with a known energy loss.
 
 A calibration with recorded tracks fits where each of them ran. Two points, which may lie on walls of the
-detector, say that with the least correlation; the kinks of multiple scattering are offsets from the chord that
-vanish at both ends. Energy comes from the residual range: of one that stops, or is minimum-ionising.
+detector, say that with the least correlation; the kinks of multiple scattering are offsets from the chord
+that vanish at both ends. Energy comes from the residual range: of one that stops, or is minimum-ionising.
 """
 
 from abc import abstractmethod
@@ -36,10 +36,9 @@ class MeanLoss(AbstractLossShare):
 
 
 class MostProbableLoss(AbstractLossShare):
-    """The most probable loss in a layer, over the mean one:
+    """The most probable loss in a layer, over the mean one; 1 where a particle is about to stop.
 
-    xi (ln(2 m beta^2 gamma^2 xi / I^2) + 0.200 - beta^2 - delta), H. Bichsel, Rev. Mod. Phys. 60 (1988) 663,
-    at most the mean, which it reaches where a particle is about to stop.
+    xi (ln(2 m beta^2 gamma^2 xi / I^2) + 0.200 - beta^2 - delta), H. Bichsel, Rev. Mod. Phys. 60 (1988) 663.
     """
 
     layer: Array = param(0.4434, "cm", bounds=(1e-3, 100.0), symbol="t")
