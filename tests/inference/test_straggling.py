@@ -13,7 +13,8 @@ from tests.inference.decay import hits
 
 def test_half_the_square_is_the_likelihood_of_moyal() -> None:
     u = jnp.linspace(EDGE + 0.01, 30, 200)
-    assert np.asarray(0.5 * moyal_residual(u) ** 2) == pytest.approx(np.asarray((u + jnp.exp(-u) - 1) / 2), rel=1e-5, abs=1e-9)
+    half_square = np.asarray(0.5 * moyal_residual(u) ** 2)
+    assert half_square == pytest.approx(np.asarray((u + jnp.exp(-u) - 1) / 2), rel=1e-5, abs=1e-9)
 
 
 @pytest.mark.parametrize("residual", [moyal_residual, soft_residual])
