@@ -28,7 +28,7 @@ from dptoolkit.io.errors import InputError
 from dptoolkit.io.recorded import Recorded
 from dptoolkit.params import free, replace
 from dptoolkit.reconstruction.lines import FoundLine, NoLine, find_line, points_of
-from dptoolkit.sources.line import Line, MeanLoss, MostProbableLoss
+from dptoolkit.sources.line import Line, MeanLoss, RestrictedLoss
 from dptoolkit.sources.scattering import scattering_angle
 from dptoolkit.sources.species import MUON
 from dptoolkit.sources.stopping import Argon, range_table
@@ -42,12 +42,10 @@ SCALE_CROSSING, SCALE_STOPPING = 0.04, 0.02
 STRETCH = 15.0
 """Path between kinks [cm]."""
 MOST_KINKS = 7
-THICKEST = 5.0
-"""Longest path that a pad sees [pitches]."""
 STEPS = {"start": 0.1, "end": 0.1, "scale": 0.02}
 """Expected precision of a track's own parameters [cm], [1]."""
-DEDX = {"most-probable": MostProbableLoss, "mean": MeanLoss}
-"""What is compared with the charges: of real, fluctuating losses the most probable one."""
+DEDX = {"restricted": RestrictedLoss, "mean": MeanLoss}
+"""What is compared with the charges: of real, fluctuating losses the part without hard delta rays."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ class RecordedCalibration:
     free: Sequence[str] = ()
     """Default: `effective`."""
     start: Mapping[str, Any] = field(default_factory=dict)
-    dedx: str = "most-probable"
+    dedx: str = "restricted"
     """Or mean, for tracks without fluctuations."""
 
     def __post_init__(self) -> None:
@@ -165,9 +163,7 @@ class RecordedCalibration:
         """The problem of these tracks, whose own parameters are profiled."""
         model = replace(self.detector, dict(self.start))
         n_kinks = kinks_for(tracks)
-        plane = self.detector.planes[0]
-        assert isinstance(plane, PixelPlane)
-        lines = [line_source(track, plane.pitch, self.detector, n_kinks, self.dedx) for track in tracks]
+        lines = [line_source(track, n_kinks, self.dedx) for track in tracks]
         own = [own_parameters(track.line, n_kinks) for track in tracks]
         experiments = [Experiment(model, line) for line in lines]
         observed = [track.readout for track in tracks]
@@ -191,23 +187,16 @@ def kinks_for(tracks: Sequence[Track]) -> int:
     return int(np.clip(np.ceil(longest / STRETCH) - 1, 1, MOST_KINKS))
 
 
-def line_source(track: Track, pitch: float, detector: LArTPC, n_kinks: int, dedx: str) -> Line:
+def line_source(track: Track, n_kinks: int, dedx: str) -> Line:
     """The found track as a source."""
     line, real = track.line, jnp.result_type(float)
-    volume = int(
-        np.argmin(np.linalg.norm((detector.volumes.low + detector.volumes.high) / 2 - line.start, axis=1))
-    )
-    slopes = [
-        abs(float(line.direction @ axis[volume])) for axis in (detector.volumes.across, detector.volumes.up)
-    ]
-    layer = pitch * min(1 / max(slopes), THICKEST)
     return Line(
         start=jnp.asarray(line.start, real),
         end=jnp.asarray(line.end, real),
         kinks=jnp.zeros((n_kinks, 2), real),
         t0=jnp.asarray(track.t0, real),
         beyond=jnp.asarray(0.0 if line.stops else CROSSING, real),
-        share=MostProbableLoss(layer=jnp.asarray(layer, real)) if dedx == "most-probable" else MeanLoss(),
+        share=DEDX[dedx](),
     )
 
 

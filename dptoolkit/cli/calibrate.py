@@ -64,9 +64,9 @@ def calibrate(
         typer.Option(
             "--dedx",
             metavar="WHICH",
-            help="Of recorded muons: most-probable, or mean if it does not fluctuate.",
+            help="Of recorded muons: restricted, or mean if it does not fluctuate.",
         ),
-    ] = "most-probable",
+    ] = "restricted",
     constants: Annotated[
         Path | None,
         typer.Option(

@@ -92,7 +92,7 @@ def _facts(recorded: Recorded, detector: str, sample: ControlSample, asked: Aske
         "data": recorded.path.name,
         "tracks": str(len(sample.tracks)),
         "t0": t0,
-        "energy loss": asked.dedx,
+        "energy_loss": asked.dedx,
     }
 
 

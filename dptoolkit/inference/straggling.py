@@ -1,10 +1,12 @@
 """Hits of tracks whose energy loss fluctuates: residuals with a tail.
 
-The charge of a hit is that of the most probable loss plus Landau's fluctuation, here in Moyal's form
-(Phil. Mag. 46 (1955) 263): with u = (charge - most probable) / w its -ln L is (u + exp(-u)) / 2, stated as
+The charge of a hit is that of the typical loss plus Landau's fluctuation, here in Moyal's form
+(Phil. Mag. 46 (1955) 263): with u = (charge - typical) / w its -ln L is (u + exp(-u)) / 2, stated as
 the residual sign(u) sqrt(u + exp(-u) - 1). Far above, where delta rays are, it grows as sqrt(u) only. Below,
 where noise and a neighbour's charge matter more than Landau's steep edge, it goes on linearly.
 """
+
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -31,9 +33,9 @@ class StragglingHits(AbstractResidualLoss):
     residual pulls on the mean alone.
     """
 
-    sequential = True
+    sequential: ClassVar[bool] = True
     relative: float = eqx.field(static=True, default=0.07)
-    """Moyal's width of the charge over its most probable value: xi / loss of a minimum-ionising particle in
+    """Moyal's width of the charge over its typical value: xi / loss of a minimum-ionising particle in
     4 mm of argon is 0.055, and a path that is not known adds."""
     time_noise: float = eqx.field(static=True, default=0.5)
     """[us]: 0.8 mm of drift, of a track that scatters between its kinks."""

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.constants import ELECTRON_MASS
 from dptoolkit.events import Segments
 from dptoolkit.params import Component, param
 from dptoolkit.sources.species import species_named
-from dptoolkit.sources.stopping import Argon, range_table
+from dptoolkit.sources.stopping import Argon, max_transfer, range_table
 
 
 class AbstractLossShare(Component):
@@ -35,24 +34,20 @@ class MeanLoss(AbstractLossShare):
         return jnp.ones_like(energy)
 
 
-class MostProbableLoss(AbstractLossShare):
-    """The most probable loss in a layer, over the mean one; 1 where a particle is about to stop.
+class RestrictedLoss(AbstractLossShare):
+    """The mean loss to delta rays below a cut: those that a pad or wire cannot tell from their track.
 
-    xi (ln(2 m beta^2 gamma^2 xi / I^2) + 0.200 - beta^2 - delta), H. Bichsel, Rev. Mod. Phys. 60 (1988) 663.
+    1 - xi (ln(T_max / T_cut) - beta^2 (1 - T_cut / T_max)) / mean, PDG, Passage of particles through matter.
     """
 
-    layer: Array = param(0.4434, "cm", bounds=(1e-3, 100.0), symbol="t")
-    """Path that a channel sees [cm]."""
+    cut: Array = param(1.0, "MeV", bounds=(1e-3, 1e5), symbol="T_cut", reference="range 4 mm, a pad")
 
     def __call__(self, argon: Argon, energy: Float[Array, " n"], mass: float) -> Float[Array, " n"]:
-        gamma = 1 + energy / mass
-        beta2, eta2 = 1 - 1 / gamma**2, gamma**2 - 1
-        xi = argon.transfers(beta2) * self.layer
-        excitation = argon.mean_excitation * 1e-6
-        logarithm = jnp.log(2 * ELECTRON_MASS * eta2 * xi / excitation**2)
-        loss = xi * (logarithm + 0.200 - beta2 - argon.density_effect(eta2))
-        share = loss / (argon.bethe(energy, mass) * self.layer)
-        return jnp.minimum(share, 1.0)
+        beta2 = 1 - (mass / (energy + mass)) ** 2
+        most = max_transfer(energy, mass)
+        ratio = jnp.minimum(self.cut / most, 1.0)
+        lost = argon.transfers(beta2) * (-jnp.log(ratio) - beta2 * (1 - ratio))
+        return 1 - lost / argon.bethe(energy, mass)
 
 
 class Line(Component):

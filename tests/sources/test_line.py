@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dptoolkit.sources.line import Line, MostProbableLoss
+from dptoolkit.sources.line import Line, RestrictedLoss
 from dptoolkit.sources.species import MUON
 from dptoolkit.sources.stopping import Argon, range_table
 
@@ -30,12 +30,14 @@ def test_kinks_bend_it_between_ends_that_stay() -> None:
     assert angles.sum() == pytest.approx(2 * np.hypot(0.02, 0.02), rel=0.02)
 
 
-def test_the_most_probable_loss_is_that_of_the_particle_data_book() -> None:
-    """1.66 MeV/cm for a minimum-ionising muon in 4 mm; at most the mean, which a slow one reaches."""
-    crossing = Line(**ENDS, beyond=100.0, share=MostProbableLoss(layer=0.4))()
-    assert float(crossing.de.sum() / crossing.dx.sum()) == pytest.approx(1.66, abs=0.05)
-    mean, probable = Line(**ENDS)(), Line(**ENDS, share=MostProbableLoss(layer=0.4))()
-    assert (probable.de <= mean.de * (1 + 1e-9)).all() and probable.de[-1] == pytest.approx(mean.de[-1])
+def test_the_restricted_loss_leaves_out_hard_delta_rays() -> None:
+    """1.99 MeV/cm for a muon of 2.4 GeV; all the loss of a slow one, or below a cut that nothing reaches."""
+    crossing = Line(**ENDS, beyond=1000.0, share=RestrictedLoss())()
+    assert float(crossing.de.sum() / crossing.dx.sum()) == pytest.approx(1.99, abs=0.03)
+    mean, restricted = Line(**ENDS)(), Line(**ENDS, share=RestrictedLoss())()
+    assert (restricted.de <= mean.de * (1 + 1e-9)).all() and restricted.de[-1] == pytest.approx(mean.de[-1])
+    everything = Line(**ENDS, share=RestrictedLoss(cut=1e4))()
+    assert np.asarray(everything.de) == pytest.approx(np.asarray(mean.de))
 
 
 def test_its_gradient_is_the_finite_difference() -> None:
