@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dptoolkit.charge.pad_response import PadResponse
-from dptoolkit.charge.spread import box_weights, hat_weights
+from dptoolkit.charge.spread import box_weights, hat_slopes, hat_weights
 
 PADS = 4
 """Pads of a tile, along columns and along rows."""
@@ -67,8 +67,16 @@ class PadTable(eqx.Module):
         )
         return jnp.concatenate([collected[..., None, :], smooth], axis=-2)
 
-    def in_time(self, step: Float[Array, ""]) -> Float[Array, "n r t"]:
-        """Charge induced per tick of the window by charge that arrives at each node; `step` [cm a tick]."""
+    def in_time(self, step: Float[Array, ""], every: int = 1) -> "TimeResponse":
+        """The response to charge that arrives at each node, for a drift of `step` [cm a tick].
+
+        In `every` ticks together, a divisor of `TICKS`.
+        """
+        step = jnp.asarray(step)
+        kernel, slope = jax.jvp(lambda step: self._kernel(step, every), (step,), (jnp.ones_like(step),))
+        return TimeResponse(step, kernel, slope)
+
+    def _kernel(self, step: Float[Array, ""], every: int) -> Float[Array, "n r t"]:
         height = step * jnp.arange(self.lead + 1) / self.height_step
         last = self.profiles.shape[1] - 1
         cell = jnp.clip(jax.lax.stop_gradient(jnp.floor(height)).astype(int), 0, last - 1)
@@ -80,7 +88,51 @@ class PadTable(eqx.Module):
         before = self.lead + jnp.arange(n_nodes)[:, None] - jnp.arange(self.window)[None, :]
         inside = (before >= 0) & (before < self.lead)
         kernel = jnp.where(inside, induced[:, jnp.clip(before, 0, self.lead - 1)], 0.0)
-        return jnp.moveaxis(kernel, 0, 1)
+        kernel = jnp.moveaxis(kernel, 0, 1)
+        return kernel.reshape(*kernel.shape[:2], -1, every).sum(axis=-1)
+
+
+class TimeResponse(eqx.Module):
+    """Charge induced per tick of the window by charge that arrives at each node."""
+
+    step: Float[Array, ""]
+    """Drift in a tick [cm]."""
+    kernel: Float[Array, "n r t"]
+    slope: Float[Array, "n r t"]
+    """Its derivative by `step`."""
+
+
+def induced(
+    moment: Float[Array, "i d"], variance: Float[Array, "i d"], response: TimeResponse
+) -> Float[Array, "i d r t"]:
+    """What unit clouds at `moment` [nodes] of `variance` induce in time, term by term."""
+    kernel, slope = jax.lax.stop_gradient((response.kernel, response.slope))
+    return _induced(moment, variance, response.step, kernel, slope)
+
+
+@jax.custom_jvp
+def _induced(moment: Array, variance: Array, step: Array, kernel: Array, slope: Array) -> Array:
+    return _products(hat_weights(moment, variance, kernel.shape[0]), kernel)
+
+
+@_induced.defjvp
+def _induced_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]):
+    """Products with the kernel are the work; written so, they are the same for any number of tangents."""
+    moment, variance, step, kernel, slope = primals
+    moment_dot, variance_dot, step_dot, _, _ = tangents
+    moving = kernel + (step - jax.lax.stop_gradient(step)) * slope  # for derivatives of this one
+    weights = hat_weights(moment, variance, kernel.shape[0])
+    by_moment, by_variance = hat_slopes(moment, variance, kernel.shape[0])
+    change = (
+        _products(by_moment, moving) * moment_dot[..., None, None]
+        + _products(by_variance, moving) * variance_dot[..., None, None]
+        + _products(weights, slope) * step_dot
+    )
+    return _products(weights, moving), change
+
+
+def _products(weights: Float[Array, "i d n"], kernel: Float[Array, "n r t"]) -> Float[Array, "i d r t"]:
+    return jnp.einsum("idn,nrt->idrt", weights, kernel, precision=jax.lax.Precision.HIGHEST)
 
 
 def pad_table(response: PadResponse, *, step: float, widest: float, longest: float) -> PadTable:

@@ -7,7 +7,6 @@ as long as its signal; `LArPix` turns timelines into hits.
 """
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -20,10 +19,10 @@ from dptoolkit import units
 from dptoolkit.charge.larpix import Before, LArPix, PixelHits
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.pad_response import build_pad_response
-from dptoolkit.charge.pad_table import PADS, TICKS, PadTable, pad_table
-from dptoolkit.charge.spread import hat_weights
-from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items
-from dptoolkit.events import Electrons, Hits, bucket, growth, scale_of
+from dptoolkit.charge.pad_table import PADS, TICKS, PadTable, TimeResponse, induced, pad_table
+from dptoolkit.charge.pixel_layout import PixelLayout, restricted, with_all_pads
+from dptoolkit.charge.tiles import deal
+from dptoolkit.events import Electrons, Hits
 from dptoolkit.params import Component
 
 CLOUDS = 8
@@ -40,29 +39,8 @@ GLANCE = 4
 """Ticks between the looks at a pad's charge that decide whether it can matter."""
 MISSED = 1.1
 """At least the highest charge over the highest of these looks."""
-ITEMS = 384
-"""Smallest padded number of work items."""
-TIMELINES = ((6, 512), (16, 256), (0, 128))
-"""Timelines: (length [tiles], 0 for the full drift; smallest padded number of them)."""
-
 
 PerCloud = Float[Array | np.ndarray, " d"]
-
-
-class PixelLayout(eqx.Module):
-    """Work items, and where the signal of each of their pads goes in the row of all timelines."""
-
-    items: Items
-    place: Int[np.ndarray, "i a b"]
-    """First sample in the flat buffer of timelines; beyond its end for pads that do not exist."""
-    pad: tuple[Int[np.ndarray, "_ 6"], ...]
-    """(event, volume, column, row, first tick, exists) of every timeline, a table a length."""
-    lengths: tuple[int, ...] = eqx.field(static=True)
-    """Ticks of the timelines of each table."""
-    scale: tuple[int] = eqx.field(static=True)
-    """Of the padded sizes; see `events.growth`."""
-    before: Before | None = None
-    """Known hits of every pad, table after table: every hit is predicted given those before it."""
 
 
 class PixelPlane(Component):
@@ -133,7 +111,7 @@ class PixelPlane(Component):
         Only pads that can matter get a timeline: most of those near charge never come close to a threshold.
         """
         everything = self.every_pad(electrons)
-        return self._of(everything, self._that_matter(electrons, everything, speed), scale[0])
+        return restricted(everything, self._that_matter(electrons, everything, speed), scale[0])
 
     def every_pad(self, electrons: Electrons) -> PixelLayout:
         """The layout with a timeline for every pad near charge."""
@@ -152,29 +130,8 @@ class PixelPlane(Component):
         on_plane = (column > -1) & (column < self.n_columns) & (row > -1) & (row < self.n_rows)
         if self.serves:
             on_plane &= np.isin(np.asarray(electrons.volume), self.serves)
-        return self._timelines(deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS))
-
-    def _of(self, layout: PixelLayout, wanted: list[np.ndarray], scale: int) -> PixelLayout:
-        """The part of a layout with the `wanted` timelines of each table, in that order."""
-        n_items = int(np.count_nonzero(layout.items.filled.any(axis=1)))
-        needed = [scale_of(len(rows), line[1]) for rows, line in zip(wanted, TIMELINES, strict=True)]
-        scale = max(scale, scale_of(n_items, ITEMS), *needed)
-        size = ITEMS * growth(scale)
-        place = np.full((size, *layout.place.shape[1:]), UNWANTED, np.int32)
-        before, tables, old, new = layout.place[:n_items], [], 0, 0
-        for rows, table, length, line in zip(wanted, layout.pad, layout.lengths, TIMELINES, strict=True):
-            n_rows = line[1] * growth(scale)
-            position = np.full(len(table), -1)
-            position[rows] = np.arange(len(rows))
-            here = (before >= old) & (before < old + len(table) * length)
-            row, sample = np.divmod(np.where(here, before - old, 0), length)
-            kept = here & (position[row] >= 0)
-            place[:n_items] = np.where(kept, new + position[row] * length + sample, place[:n_items])
-            tables.append(padded(table[rows], n_rows))
-            old, new = old + len(table) * length, new + n_rows * length
-        parts = (layout.items.cloud, layout.items.filled, layout.items.tile)
-        items = padded_items(Items(*(part[:n_items] for part in parts)), size)
-        return PixelLayout(items, place, tuple(tables), layout.lengths, (scale,))
+        items = deal(keys, (np.asarray(electrons.n) > 0) & on_plane, CLOUDS)
+        return with_all_pads(items, self.table, self.n_columns, self.n_rows, self.drift_tiles)
 
     def _that_matter(self, electrons: Electrons, layout: PixelLayout, speed: float) -> list[np.ndarray]:
         """Timelines of each table that can matter, the highest first: neighbours then have as many hits."""
@@ -232,15 +189,14 @@ class PixelPlane(Component):
             ],
             axis=-1,
         )
-        kernel = self.table.in_time(speed * self.front_end.tick)
-        kernel = kernel.reshape(*kernel.shape[:2], -1, every).sum(axis=-1)
-        window = kernel.shape[2]
+        response = self.table.in_time(speed * tick, every)
+        window = response.kernel.shape[2]
         lengths = [length // every for length in layout.lengths]
         size = sum(len(pad) * length for pad, length in zip(layout.pad, lengths, strict=True))
 
         def add(buffer: Array, chunk: tuple[Array, ...]) -> Array:
-            cloud, filled, tile, place = chunk
-            signal = self._tile_signals(clouds[cloud], filled, tile, kernel)
+            cloud, filled, tile, beside, place = chunk
+            signal = self._signals(clouds[cloud], filled, tile, beside, response)
             return jax.lax.scatter_add(
                 buffer,
                 place.reshape(-1, 1),
@@ -256,7 +212,13 @@ class PixelPlane(Component):
 
         chunks = jax.tree.map(
             lambda a: jnp.reshape(a, (-1, CHUNK, *a.shape[1:])),
-            (layout.items.cloud, layout.items.filled, layout.items.tile, layout.place // every),
+            (
+                layout.items.cloud,
+                layout.items.filled,
+                layout.items.tile,
+                layout.beside,
+                layout.place // every,
+            ),
         )
         buffer = jax.lax.scan(add_chunk, jnp.zeros(size, clouds.dtype), chunks)[0]
         timelines, first = [], 0
@@ -266,26 +228,27 @@ class PixelPlane(Component):
             first += len(pad) * length
         return timelines
 
-    def _tile_signals(
+    def _signals(
         self,
         clouds: Float[Array, "i d 7"],
         filled: Array,
         tile: Int[Array, "i 5"],
-        kernel: Float[Array, "n r t"],
-    ) -> Float[Array, "i a b t"]:
-        """Charge per tick that the clouds of each item induce on the pads around its tile."""
+        beside: Int[Array, "i w"],
+        response: TimeResponse,
+    ) -> Float[Array, "i w t"]:
+        """Charge per tick that the clouds of each item induce on its pads."""
         table = self.table
         n, column, column_variance, row, row_variance, tick, tick_variance = jnp.moveaxis(clouds, -1, 0)
         n = jnp.where(filled, n, 0.0)
-        multiply = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-
         by_column = table.shares(column, column_variance, tile[:, 2] * PADS)
         by_row = table.shares(row, row_variance, tile[:, 3] * PADS)
+        columns, rows = (part[:, None, None, :] for part in jnp.divmod(beside, table.n_pads))
+        pads = n[..., None, None] * (
+            jnp.take_along_axis(by_column, columns, axis=3) * jnp.take_along_axis(by_row, rows, axis=3)
+        )
         moment = tick - tile[:, 4, None] * TICKS + table.late
-        arrivals = n[..., None] * hat_weights(moment, tick_variance, kernel.shape[0])
-        signal = multiply("idn,nrt->idrt", arrivals, kernel)
-        pads = by_column[..., :, None] * by_row[..., None, :]
-        return multiply("idrab,idrt->iabt", pads, signal)
+        signal = induced(moment, tick_variance, response)
+        return jnp.einsum("idrw,idrt->iwt", pads, signal, precision=jax.lax.Precision.HIGHEST)
 
     def _trigger(
         self,
@@ -336,62 +299,6 @@ class PixelPlane(Component):
         parts = jax.tree.map(lambda a: a.reshape(n_groups, FRONT_END, *a.shape[1:]), rows)
         hits = jax.lax.map(jax.checkpoint(group), (parts, keys))
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), hits)
-
-    def _timelines(self, items: Items) -> PixelLayout:
-        """Give every pad near an item a timeline that spans its items."""
-        table = self.table
-        margin = table.halo + table.reach
-        around = np.arange(-margin, PADS + margin)
-        tile = items.tile.astype(np.int64)
-        column = tile[:, 2, None, None] * PADS + around[:, None]
-        row = tile[:, 3, None, None] * PADS + around
-        real = (column >= 0) & (column < self.n_columns) & (row >= 0) & (row < self.n_rows)
-        event, volume = tile[:, 0, None, None], tile[:, 1, None, None]
-        number = ((event * 4096 + volume) * self.n_columns + column) * self.n_rows + row
-        number = np.broadcast_to(number, real.shape)
-        distinct, inverse = np.unique(number[real], return_inverse=True)
-        n_tiles = table.window // TICKS
-        # windows of a pad's items: first and last tile in time
-        start = np.broadcast_to(tile[:, 4, None, None], real.shape)[real]
-        low = np.full(len(distinct), np.iinfo(np.int64).max)
-        high = np.full(len(distinct), np.iinfo(np.int64).min)
-        np.minimum.at(low, inverse, start)
-        np.maximum.at(high, inverse, start + n_tiles)
-        spans = high - low
-        lengths = [line[0] for line in TIMELINES]
-        lengths[-1] = bucket(int(spans.max()) if len(spans) else 0, smallest=self.drift_tiles)
-        members, shortest = [], 0
-        for length in lengths:
-            members.append(np.flatnonzero((spans > shortest) & (spans <= length)))
-            shortest = length
-        needed = [scale_of(len(m), line[1]) for m, line in zip(members, TIMELINES, strict=True)]
-        scale = max(scale_of(len(tile), ITEMS), *needed)
-
-        offset = np.zeros(len(distinct), np.int64)
-        pads, first_sample = [], 0
-        for length, member, line in zip(lengths, members, TIMELINES, strict=True):
-            size = line[1] * growth(scale)
-            rows = np.zeros((size, 6), np.int32)
-            plane, rows[: len(member), 3] = np.divmod(distinct[member], self.n_rows)
-            plane, rows[: len(member), 2] = np.divmod(plane, self.n_columns)
-            rows[: len(member), 0], rows[: len(member), 1] = np.divmod(plane, 4096)
-            rows[: len(member), 4] = low[member] * TICKS - table.late - table.lead
-            rows[: len(member), 5] = 1
-            offset[member] = first_sample + np.arange(len(member)) * length * TICKS - low[member] * TICKS
-            first_sample += size * length * TICKS
-            pads.append(rows)
-        place = np.full(real.shape, first_sample, np.int64)
-        place[real] = offset[inverse] + start * TICKS
-        if first_sample >= UNWANTED:
-            raise ValueError("too much charge for one call: simulate fewer events or segments at once")
-        n_items = ITEMS * growth(scale)
-        return PixelLayout(
-            items=padded_items(items, n_items),
-            place=padded(place.astype(np.int32), n_items, fill=UNWANTED),
-            pad=tuple(pads),
-            lengths=tuple(length * TICKS for length in lengths),
-            scale=(scale,),
-        )
 
 
 @eqx.filter_jit

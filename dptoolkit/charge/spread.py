@@ -5,12 +5,16 @@ Gaussian of any width: the weight of a node is the Gaussian convolved with the n
 the second difference of F(u) = int int Gaussian. Weights add up to 1: charge is conserved. One
 evaluation a node serves value and both derivatives. The share of a box, which has edges that no hats
 follow, is the difference of two normal distribution functions.
+
+Differences are products with a banded matrix: a sum of neighbours in place would be merged by the
+compiler with what makes them, and special functions evaluated again for every use.
 """
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 
@@ -38,29 +42,34 @@ def box_weights(
     """
     edge = jnp.arange(n_boxes + 1) - 0.5 - position[..., None]
     sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
-    below = 0.5 * erfc(-edge / (sigma * 2**0.5))
-    return below[..., 1:] - below[..., :-1]
+    return _difference(0.5 * erfc(-edge / (sigma * 2**0.5)), order=1)
+
+
+def hat_slopes(
+    position: Float[Array, "..."], variance: Float[Array, "..."], n_nodes: int
+) -> tuple[Float[Array, "... n"], Float[Array, "... n"]]:
+    """Derivatives of `hat_weights` by position and by variance."""
+    offset = _offsets(n_nodes, position)
+    sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
+    density = jnp.exp(-0.5 * (offset / sigma) ** 2) / (sigma * (2 * jnp.pi) ** 0.5)
+    by_position = -_difference(0.5 * erfc(-offset / (sigma * 2**0.5)), order=2)
+    # dF/d(sigma^2) = density / 2
+    return by_position, 0.5 * _difference(density, order=2)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _shares(n_nodes: int, position: Array, variance: Array) -> Array:
     offset = _offsets(n_nodes, position)
     sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
-    return jnp.maximum(0.0, 1 - jnp.abs(offset[..., 1:-1])) + _second_difference(_tail(offset, sigma))
+    return jnp.maximum(0.0, 1 - jnp.abs(offset[..., 1:-1])) + _difference(_tail(offset, sigma), order=2)
 
 
 @_shares.defjvp
 def _shares_jvp(n_nodes: int, primals: tuple[Array, Array], tangents: tuple[Array, Array]):
-    position, variance = primals
     position_dot, variance_dot = tangents
-    offset = _offsets(n_nodes, position)
-    sigma = jnp.sqrt(jnp.maximum(variance, 0.0) + NARROWEST)[..., None]
-    slope = _second_difference(0.5 * erfc(-offset / (sigma * 2**0.5)))
-    density = jnp.exp(-0.5 * (offset / sigma) ** 2) / (sigma * (2 * jnp.pi) ** 0.5)
-    # dF/d(sigma^2) = density / 2
-    spread = 0.5 * _second_difference(density)
-    change = spread * variance_dot[..., None] - slope * position_dot[..., None]
-    return _shares(n_nodes, position, variance), change
+    by_position, by_variance = hat_slopes(*primals, n_nodes)
+    change = by_variance * variance_dot[..., None] + by_position * position_dot[..., None]
+    return _shares(n_nodes, *primals), change
 
 
 def _offsets(n_nodes: int, position: Array) -> Array:
@@ -68,8 +77,10 @@ def _offsets(n_nodes: int, position: Array) -> Array:
     return jnp.arange(-1, n_nodes + 1) - position[..., None]
 
 
-def _second_difference(values: Array) -> Array:
-    return values[..., 2:] - 2 * values[..., 1:-1] + values[..., :-2]
+def _difference(values: Array, order: int) -> Array:
+    """Along the last axis, which becomes shorter by `order`."""
+    matrix = np.diff(np.eye(values.shape[-1]), n=order, axis=0).T
+    return jnp.matmul(values, jnp.asarray(matrix, values.dtype), precision=jax.lax.Precision.HIGHEST)
 
 
 def _tail(u: Float[Array, "..."], sigma: Float[Array, "..."]) -> Float[Array, "..."]:

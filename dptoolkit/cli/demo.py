@@ -75,6 +75,7 @@ def _run(seed: int) -> tuple[str, bool]:
 
 def _fit_section(result: Any) -> Any:
     """How the fit went: its path as a figure, its result as a table."""
+    from dptoolkit.views.calibration import parameter_path
     from dptoolkit.views.report import Section, Table
 
     (name,) = result.estimate
@@ -93,20 +94,9 @@ def _fit_section(result: Any) -> Any:
         f"The error takes the noise of {NOISE:g} ADC counts as uncorrelated and leaves out how the charge "
         f"fluctuates."
     )
-    return Section(f"Fit of {PATH}", text, figure=_path_figure(path), table=Table(("", "value"), rows))
-
-
-def _path_figure(path: list[float]) -> Any:
-    from bokeh.models import Span
-    from bokeh.plotting import figure
-
-    plot = figure(
-        x_axis_label="step", y_axis_label="electron lifetime [µs]",
-        toolbar_location=None, sizing_mode="stretch_both",
-    )  # fmt: skip
-    steps = list(range(len(path)))
-    plot.line(steps, path, line_width=2)
-    plot.scatter(steps, path, size=8)
-    plot.add_layout(Span(location=TRUTH, dimension="width", line_dash="dashed", line_color="gray"))
-    plot.xaxis.ticker = steps
-    return plot
+    return Section(
+        f"Fit of {PATH}",
+        text,
+        figure=parameter_path(path, "electron lifetime [µs]", TRUTH),
+        table=Table(("", "value"), rows),
+    )

@@ -95,9 +95,9 @@ def landscape(
     3 standard errors to both sides, or over the typical values where the data say nothing.
     """
     centre, index, known = _centre(problem, names, at)
-    chosen = {_number(problem, name): limits for name, limits in (ranges or {}).items()}
+    chosen = {coordinate_number(problem, name): limits for name, limits in (ranges or {}).items()}
     limits = [chosen.get(i) or _limits(problem, centre, i, known) for i in index]
-    axes = [_axis(problem, i, np.linspace(*ends, n)) for i, ends in zip(index, limits, strict=True)]
+    axes = [axis_of(problem, i, np.linspace(*ends, n)) for i, ends in zip(index, limits, strict=True)]
     columns = [_coordinate(problem, centre, i, axis.values) for i, axis in zip(index, axes, strict=True)]
     grid = _grid(centre, index, columns)
     slopes = np.asarray(problem.coordinates.slopes(jnp.asarray(centre, problem.start.dtype)), float)[index]
@@ -174,7 +174,7 @@ def _centre(
     return centre, index, uncertainty(problem, jnp.asarray(centre, problem.start.dtype))
 
 
-def _number(problem: Problem, name: str) -> int:
+def coordinate_number(problem: Problem, name: str) -> int:
     """Which coordinate a name is, with or without its prefix."""
     for i, known in enumerate(problem.names):
         if name in (known, known.removeprefix("detector.")):
@@ -183,13 +183,14 @@ def _number(problem: Problem, name: str) -> int:
 
 
 def _index(problem: Problem, names: Sequence[str]) -> list[int]:
-    index = [_number(problem, name) for name in names]
+    index = [coordinate_number(problem, name) for name in names]
     if len(index) not in (1, 2) or len(set(index)) < len(index):
         raise ValueError(f"names = {list(names)}: expected one free parameter, or two different ones")
     return index
 
 
-def _axis(problem: Problem, i: int, values: np.ndarray) -> Axis:
+def axis_of(problem: Problem, i: int, values: np.ndarray) -> Axis:
+    """Coordinate `i` of a problem at physical `values`, with its symbol and unit."""
     name = problem.names[i]
     info = problem.infos[next(path for path in problem.paths if name == path or name.startswith(f"{path}["))]
     return Axis(name.removeprefix("detector."), info.symbol, info.unit, values)

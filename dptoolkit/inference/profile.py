@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit.inference.fit import coordinates_of, fit
-from dptoolkit.inference.landscape import Axis, _axis, _number
+from dptoolkit.inference.landscape import Axis, axis_of, coordinate_number
 from dptoolkit.inference.optimise import GaussNewton
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import uncertainty
@@ -69,7 +69,7 @@ def profile(
 
     It walks outwards from the estimate; each fit starts where its neighbour ended.
     """
-    i, z = _number(problem, name), np.asarray(coordinates_of(problem, at), float)
+    i, z = coordinate_number(problem, name), np.asarray(coordinates_of(problem, at), float)
     known = uncertainty(problem, jnp.asarray(z, problem.start.dtype))
     if known is None:
         raise ValueError(f"{type(problem.loss).__name__} is no likelihood with residuals: it has no profile")
@@ -90,7 +90,7 @@ def profile(
     points = np.stack([found[value][1] for value in values])
     physical = np.array([_physical(problem, point, i) for point in points])
     order = np.argsort(physical)
-    axis = _axis(problem, i, physical[order])
+    axis = axis_of(problem, i, physical[order])
     losses = np.array([found[value][0] for value in values])
     return Profile(axis, losses[order], points[order], _physical(problem, z, i), float(known.errors[i]))
 

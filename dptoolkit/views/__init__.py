@@ -1,1 +1,1 @@
-"""Figures of objects: pure functions from events and read-out to Bokeh models and HTML."""
+"""Figures of objects: pure functions from events, read-out and fits to HoloViews elements, and to HTML."""

@@ -8,7 +8,7 @@ import numpy as np
 from dptoolkit.events import Hits, Waveforms
 
 MAX_CELLS = 600_000
-"""Cells of an embedded image; larger ones are rebinned."""
+"""Cells of a picture; larger ones are rebinned."""
 INT16_MAX = 32767
 
 
@@ -23,16 +23,41 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A plane's read-out as 16-bit numbers for a figure: `values * unit_step` is the signal."""
+class Picture:
+    """A plane's read-out over a window, rebinned where it is large."""
 
     values: np.ndarray
-    """(time bin, channel bin), int16."""
-    unit_step: float
+    """(time bin, channel bin) float32, in the unit of the read-out."""
     channel0: int
     channels_per_bin: int
     tick0: int
     ticks_per_bin: int
+    tick_period: float
+    """[us]"""
+
+    @property
+    def channels(self) -> np.ndarray:
+        """Middle of every channel bin: the channel itself where nothing is rebinned."""
+        bins = np.arange(self.values.shape[1])
+        return self.channel0 + bins * self.channels_per_bin + (self.channels_per_bin - 1) / 2
+
+    @property
+    def times(self) -> np.ndarray:
+        """Middle of every time bin [us]: the time of the sample where nothing is rebinned."""
+        ticks = self.tick0 + np.arange(self.values.shape[0]) * self.ticks_per_bin
+        return (ticks + (self.ticks_per_bin - 1) / 2) * self.tick_period
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """First channel and time [us], last channel and time: edges of the outermost bins."""
+        n_time, n_channel = self.values.shape
+        channel, tick = self.channel0 - 0.5, self.tick0 - 0.5
+        return (
+            channel,
+            tick * self.tick_period,
+            channel + n_channel * self.channels_per_bin,
+            (tick + n_time * self.ticks_per_bin) * self.tick_period,
+        )
 
 
 def groups(readout: Waveforms | Hits, event: int = 0) -> list[int]:
@@ -94,16 +119,24 @@ def common_time(planes: Sequence[tuple[Waveforms, int, int]]) -> list[Window]:
     ]
 
 
-def waveform(waveforms: Waveforms, group: int, channel: int, event: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(time [us], signal) of a channel, over the occupied ticks of its plane."""
-    ticks = occupied(waveforms, group, event)
-    window = Window(channel, channel + 1, ticks.tick0, ticks.tick1)
-    image, _, tick0 = dense(waveforms, group, event, window)
+def waveform(
+    waveforms: Waveforms, group: int, channel: int, event: int = 0, window: Window | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(time [us], signal) of a channel, over the ticks of `window` or the occupied ones of its plane."""
+    ticks = window or occupied(waveforms, group, event)
+    only = Window(channel, channel + 1, ticks.tick0, ticks.tick1)
+    image, _, tick0 = dense(waveforms, group, event, only)
     return (tick0 + np.arange(image.shape[1])) * waveforms.tick_period, image[0]
 
 
-def embedded(waveforms: Waveforms, group: int, event: int = 0, window: Window | None = None) -> Image:
-    """The image of a figure; a rebinned cell keeps its sample of largest magnitude, with its sign."""
+def strongest_channel(waveforms: Waveforms, group: int, event: int = 0) -> int:
+    """Channel with the largest sample."""
+    image, channel0, _ = dense(waveforms, group, event)
+    return channel0 + int(np.abs(image).max(axis=1).argmax())
+
+
+def picture(waveforms: Waveforms, group: int, event: int = 0, window: Window | None = None) -> Picture:
+    """The picture of a figure; a rebinned cell keeps its sample of largest magnitude, with its sign."""
     image, channel0, tick0 = dense(waveforms, group, event, window)
     per_tick = per_channel = 1
     while (image.shape[0] // per_channel) * (image.shape[1] // per_tick) > MAX_CELLS:
@@ -111,12 +144,16 @@ def embedded(waveforms: Waveforms, group: int, event: int = 0, window: Window | 
             per_channel *= 2
         else:
             per_tick *= 2
-    image = _strongest(image, per_channel, per_tick)
-    largest = float(np.abs(image).max(initial=0.0))
-    counts = bool((image == np.round(image)).all()) and largest <= INT16_MAX
-    step = 1.0 if counts or largest == 0 else 10.0 ** np.ceil(np.log10(largest / INT16_MAX))
-    values = np.rint(image.T / step).astype(np.int16)
-    return Image(np.ascontiguousarray(values), step, channel0, per_channel, tick0, per_tick)
+    values = np.ascontiguousarray(_strongest(image, per_channel, per_tick).T, np.float32)
+    return Picture(values, channel0, per_channel, tick0, per_tick, waveforms.tick_period)
+
+
+def sixteen_bits(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """(numbers, step) with `numbers * step` close to `values`; counts are kept exactly, with a step of 1."""
+    largest = float(np.abs(values).max(initial=0.0))
+    counts = bool((values == np.round(values)).all()) and largest <= INT16_MAX
+    step = 1.0 if counts or largest == 0 else float(10.0 ** np.ceil(np.log10(largest / INT16_MAX)))
+    return np.rint(values / step).astype(np.int16), step
 
 
 def _strongest(image: np.ndarray, per_channel: int, per_tick: int) -> np.ndarray:

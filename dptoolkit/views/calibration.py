@@ -1,17 +1,17 @@
 """The report of a calibration: what was found, how well it is known, how the fit got there."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import holoviews as hv
 import numpy as np
-from bokeh.models import BasicTicker, ColorBar, ColumnDataSource, LinearColorMapper, Span
 from bokeh.palettes import RdBu11
-from bokeh.plotting import figure
 
 from dptoolkit.inference.calibration import Row
 from dptoolkit.inference.fit import FitResult
 from dptoolkit.inference.problem import Problem
+from dptoolkit.views.elements import inked, quantity, styled, without_grid
 from dptoolkit.views.report import Section, Table, report_page
+from dptoolkit.views.theme import CATEGORIES
 
 DARK = 0.6
 """Correlations beyond this have a dark cell, and light text."""
@@ -52,77 +52,88 @@ def calibration_report(
     return report_page("Calibration", [*sections, *more], facts)
 
 
-def convergence(result: FitResult) -> Any:
-    """Loss above its last value, by step."""
-    stages = sorted({snapshot.stage for snapshot in result.history})
-    plot = figure(
-        x_axis_label="step", y_axis_label="loss above the last", y_axis_type="log", sizing_mode="stretch_both"
-    )
-    for stage in stages:
+def convergence(result: FitResult) -> hv.Overlay:
+    """Loss above its last value, by step; a line for each stage of the fit."""
+    parts = []
+    step, above = quantity("step"), quantity("above", label="loss above the last")
+    for stage in sorted({snapshot.stage for snapshot in result.history}):
         points = [snapshot for snapshot in result.history if snapshot.stage == stage]
         losses = np.array([snapshot.loss for snapshot in points])
-        above = np.maximum(losses - losses[-1], 1e-6 * max(abs(losses[-1]), 1.0))
-        step = [snapshot.step for snapshot in points]
-        plot.line(step, above, line_width=2)
-        plot.scatter(step, above, size=7)
-    return plot
+        heights = np.maximum(losses - losses[-1], 1e-6 * max(abs(losses[-1]), 1.0))
+        steps, colour = [snapshot.step for snapshot in points], CATEGORIES[stage % len(CATEGORIES)]
+        parts.append(styled(hv.Curve((steps, heights), step, above), line_width=2, color=colour))
+        parts.append(styled(hv.Points((steps, heights), [step, above]), size=7, color=colour))
+    limits = _whole(max(snapshot.step for snapshot in result.history))
+    return styled(hv.Overlay(parts), logy=True, xlim=limits, xlabel=step.label, ylabel=above.label)
 
 
-def correlation(names: Sequence[str], matrix: np.ndarray) -> Any:
-    """Correlation matrix with its numbers."""
-    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(len(names)), np.arange(len(names))))
-    values = np.nan_to_num(matrix).ravel()
-    source = ColumnDataSource(
-        {
-            "x": [names[i] for i in x],
-            "y": [names[i] for i in y],
-            "value": values,
-            "text": [f"{v:+.2f}" for v in matrix.ravel()],
-            "ink": ["white" if abs(v) > DARK else "black" for v in values],
-        }
+def parameter_path(values: Sequence[float], label: str, truth: float | None = None) -> hv.Overlay:
+    """A parameter by step of its fit; `label` is its name with its unit."""
+    steps, kdim, vdim = np.arange(len(values)), quantity("step"), quantity("value", label=label)
+    line = styled(hv.Curve((steps, values), kdim, vdim), line_width=2, hooks=[inked(line_color="accent")])
+    ink = inked(fill_color="accent", line_color="accent")
+    parts = [line, styled(hv.Points((steps, values), [kdim, vdim]), size=8, hooks=[ink])]
+    if truth is not None:
+        parts.append(styled(hv.HLine(truth), line_dash="dashed", line_width=1.5, color="gray"))
+    return styled(
+        hv.Overlay(parts),
+        xlim=_whole(len(values) - 1),
+        xticks=list(map(int, steps)),
+        xlabel="step",
+        ylabel=label,
     )
-    mapper = LinearColorMapper(palette=RdBu11, low=-1, high=1)
-    plot = figure(
-        x_range=list(names),
-        y_range=list(reversed(names)),
-        sizing_mode="stretch_both",
-        tooltips=[("", "@x, @y"), ("correlation", "@text")],
-        toolbar_location=None,
-    )
-    plot.rect(
-        "x", "y", 1, 1, source=source, fill_color={"field": "value", "transform": mapper}, line_color=None
-    )
-    plot.text(
-        "x",
-        "y",
-        "text",
-        text_color="ink",
-        source=source,
-        text_align="center",
-        text_baseline="middle",
-        text_font_size="11px",
-    )
-    plot.add_layout(ColorBar(color_mapper=mapper, ticker=BasicTicker(), title="correlation"), "right")
-    plot.xaxis.major_label_orientation = 0.5
-    return plot
 
 
-def residuals(problem: Problem, result: FitResult) -> Any:
-    """Distribution of the residuals that are not zero."""
+def correlation(names: Sequence[str], matrix: np.ndarray) -> hv.Overlay:
+    """Correlation matrix with its numbers, the first parameter at the top left."""
+    values = np.nan_to_num(matrix)
+    cells = [(x, y, values[i, j]) for i, y in enumerate(names) for j, x in enumerate(names)]
+    kdims, vdim = [quantity("x", label="parameter"), quantity("y", label="and")], quantity("correlation")
+    heat = styled(
+        hv.HeatMap(cells, kdims, vdim),
+        cmap=list(RdBu11),
+        clim=(-1, 1),
+        colorbar=True,
+        clabel="correlation",
+        colorbar_opts={"major_tick_line_color": "#ffffff"},
+        tools=["hover"],
+        hover_tooltips=[("", "@x, @y"), ("correlation", "@correlation{+0.00}")],
+    )
+    numbers = [
+        styled(
+            hv.Labels([(x, y, f"{v:+.2f}") for x, y, v in cells if (abs(v) > DARK) == dark], kdims, "text"),
+            text_color="white" if dark else "black",
+            text_font_size="11px",
+        )
+        for dark in (True, False)
+        if any((abs(v) > DARK) == dark for _, _, v in cells)
+    ]
+    axes = {"xlabel": "", "ylabel": "", "xrotation": 30, "invert_yaxis": True}
+    return styled(hv.Overlay([heat, *numbers]), toolbar=None, hooks=[without_grid], **axes)
+
+
+def residuals(problem: Problem, result: FitResult) -> hv.Overlay:
+    """Distribution of the residuals that are not zero, with a unit Gaussian."""
     values = problem.residuals(problem.start + result.history[-1].z)
     values = values[values != 0]
     edges = np.linspace(-6, 6, 61)
     counts, _ = np.histogram(np.clip(values, -5.99, 5.99), edges)
-    plot = figure(
-        x_axis_label="(model - data) / standard deviation", y_axis_label="entries", sizing_mode="stretch_both"
-    )
-    plot.quad(left=edges[:-1], right=edges[1:], top=counts, bottom=0, fill_alpha=0.5)
+    x = quantity("residual", label="(model - data) / standard deviation")
+    entries = quantity("entries")
     middle = (edges[1:] + edges[:-1]) / 2
-    plot.line(
-        middle, len(values) * 0.2 * np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), line_width=2, color="gray"
-    )
-    plot.add_layout(Span(location=0, dimension="height", line_dash="dashed", line_color="gray"))
-    return plot
+    expected = len(values) * 0.2 * np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi)
+    ink = inked(fill_color="accent", line_color="surface")
+    parts = [
+        styled(hv.Histogram((edges, counts), kdims=[x], vdims=[entries]), fill_alpha=0.5, hooks=[ink]),
+        styled(hv.Curve((middle, expected), x, entries), line_width=2, color="gray"),
+        styled(hv.VLine(0), line_dash="dashed", line_width=1, color="gray"),
+    ]
+    return styled(hv.Overlay(parts), xlabel=x.label, ylabel=entries.label)
+
+
+def _whole(last: int) -> tuple[float, float]:
+    """Ends of an axis that shows the points of steps 0 to `last` whole."""
+    return -0.04 * max(last, 1), 1.04 * max(last, 1)
 
 
 def _verdict(result: FitResult) -> str:

@@ -1,16 +1,13 @@
 """The page of a campaign: pulls of every parameter beside the unit Gaussian, and their numbers."""
 
 from collections.abc import Mapping
-from typing import Any
 
+import holoviews as hv
 import numpy as np
-from bokeh.layouts import gridplot
-from bokeh.models import Label
-from bokeh.plotting import figure
 
 from dptoolkit.inference.campaign import Campaign, Pulls
+from dptoolkit.views.elements import inked, quantity, styled, without_grid
 from dptoolkit.views.report import Section, Table, report_page
-from dptoolkit.views.theme import themed, token
 
 BIN = 0.5
 """[standard deviations]"""
@@ -31,51 +28,50 @@ def campaign_report(campaign: Campaign, facts: Mapping[str, str]) -> str:
     return report_page("Campaign", sections, facts)
 
 
-def pull_histograms(campaign: Campaign, part: slice = slice(None)) -> Any:
+def pull_histograms(campaign: Campaign, part: slice = slice(None)) -> hv.Layout:
     """Side by side, for the parameters in `part`."""
     chosen = list(zip(campaign.summary(), campaign.pulls.T, strict=True))[part]
-    plots = [_histogram(pulls, column[np.isfinite(column)]) for pulls, column in chosen]
-    empty = [None] * (COLUMNS - len(plots))
-    return gridplot([[*plots, *empty]], sizing_mode="stretch_both", toolbar_location=None)
+    return hv.Layout([pull_histogram(pulls, column[np.isfinite(column)]) for pulls, column in chosen]).cols(
+        COLUMNS
+    )
 
 
-def _histogram(pulls: Pulls, values: np.ndarray) -> Any:
+def pull_histogram(pulls: Pulls, values: np.ndarray) -> hv.Overlay:
+    """Pulls of a parameter with their statistical errors, and the unit Gaussian of as many toys."""
+    x, toys = quantity("pull"), quantity("toys")
     edges = np.arange(-5, 5 + BIN / 2, BIN)
     counts, _ = np.histogram(np.clip(values, -4.99, 4.99), edges)
     fine = np.linspace(-5, 5, 201)
     expected = len(values) * BIN * np.exp(-(fine**2) / 2) / np.sqrt(2 * np.pi)
     top = 1.3 * max(counts.max(initial=0), expected.max(), 1.0)
-    plot = figure(
-        title=pulls.path,
-        x_axis_label="pull",
-        y_axis_label="toys",
-        x_range=(-5, 5),
-        y_range=(0, top),
-        tools="",
-    )
-    bars = plot.quad(edges[:-1], edges[1:], counts, 0, fill_alpha=0.35, line_width=1)
-    themed(bars.glyph, fill_color=token("accent"), line_color=token("surface"))
-    themed(plot.line(fine, expected, line_width=2.5).glyph, line_color=token("mark"))
-    x, bars_error = edges[:-1] + BIN / 2, np.sqrt(counts)
     seen = counts > 0
-    lines = plot.segment(
-        x[seen], (counts - bars_error)[seen], x[seen], (counts + bars_error)[seen], line_width=1.5
+    middle, height = (edges[:-1] + BIN / 2)[seen], counts[seen]
+    bars = hv.Histogram((edges, counts), kdims=[x], vdims=[toys])
+    errors = hv.Segments(
+        (middle, height - np.sqrt(height), middle, height + np.sqrt(height)), [x, toys, "x1", "y1"]
     )
-    themed(lines.glyph, line_color=token("text"))
-    themed(
-        plot.scatter(x[seen], counts[seen], size=6).glyph, fill_color=token("text"), line_color=token("text")
+    words = (
+        f"mean {_with_error(pulls.mean, pulls.mean_error, '+')}",
+        f"width {_with_error(pulls.width, pulls.width_error)}",
     )
-    for row, words in enumerate(
-        (f"mean {_with_error(pulls.mean, pulls.mean_error, '+')}",
-         f"width {_with_error(pulls.width, pulls.width_error)}")
-    ):  # fmt: skip
-        note = Label(x=-4.8, y=top * (0.93 - 0.085 * row), text=words, text_font_size="12px",
-                     text_baseline="middle")  # fmt: skip
-        plot.add_layout(themed(note, text_color=token("text")))
-    plot.grid.visible = False
-    for axis in plot.axis:
-        axis.axis_label_text_font_style, axis.minor_tick_line_color = "normal", None
-    return plot
+    notes = hv.Labels(
+        [(-4.8, top * (0.93 - 0.085 * row), text) for row, text in enumerate(words)], [x, toys], "text"
+    )
+    parts = [
+        styled(bars, fill_alpha=0.35, hooks=[inked(fill_color="accent", line_color="surface")]),
+        styled(hv.Curve((fine, expected), x, toys), line_width=2.5, hooks=[inked(line_color="mark")]),
+        styled(errors, line_width=1.5, hooks=[inked(line_color="text")]),
+        styled(
+            hv.Points((middle, height), [x, toys]),
+            size=6,
+            hooks=[inked(fill_color="text", line_color="text")],
+        ),
+        styled(notes, text_align="left", text_font_size="12px", hooks=[inked(text_color="text")]),
+    ]
+    return styled(
+        hv.Overlay(parts), title=pulls.path, xlim=(-5, 5), ylim=(0, top), xlabel="pull", ylabel="toys",
+        hooks=[without_grid], default_tools=[], active_tools=[], toolbar=None,
+    )  # fmt: skip
 
 
 def _table(summary: list[Pulls]) -> Table:

@@ -7,13 +7,14 @@ from functools import cached_property
 import numpy as np
 from bokeh.models import GridBox, LayoutDOM, TabPanel, Tabs
 
+from dptoolkit.charge.wires import WirePlane
 from dptoolkit.detector import LArTPC
 from dptoolkit.events import Hits, Segments, Waveforms
 from dptoolkit.views.assemble import common_time, groups
 from dptoolkit.views.link import Places, freed_electrons, pixel_places, wire_places
-from dptoolkit.views.pixels import PixelGrid, charge_against_time, hit_source, pixel_drift_view, pixel_plane
+from dptoolkit.views.linked import Plane, pixel_figures, wire_figures
+from dptoolkit.views.pixels import PixelGrid
 from dptoolkit.views.segments3d import scene
-from dptoolkit.views.wires import share_time, waveform_figure, wire_plane
 
 MAX_TABS = 12
 """Volumes with signals that get a tab of their own, the largest first."""
@@ -25,6 +26,8 @@ TAB_STYLE = """
 
 Row = tuple[str, str, str]
 """Name, value, unit."""
+Shown = tuple[str, int]
+"""A plane and one of its groups."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,17 @@ class EventView:
 
 
 def readout_layout(view: EventView) -> LayoutDOM | None:
-    """All planes of the event, a tab for every drift volume with signals; None without any."""
-    found: dict[str, dict[str, int]] = {}
+    """All planes of the event, a tab for every drift volume or assembly with signals; None without any."""
+    found: dict[str, list[Shown]] = {}
     for plane, readout in _planes(view):
         for group in groups(readout, view.event):
-            found.setdefault(_label(view, plane, group), {})[plane] = group
+            found.setdefault(_label(view, plane, group), []).append((plane, group))
+    names = [plane for plane, _ in _planes(view)]
     tabs = [
-        TabPanel(child=_grid(view, planes), title=label) for label, planes in list(found.items())[:MAX_TABS]
+        TabPanel(
+            child=_grid(view, sorted(shown, key=lambda part: (names.index(part[0]), part[1]))), title=label
+        )
+        for label, shown in list(found.items())[:MAX_TABS]
     ]
     if not tabs:
         return None
@@ -122,26 +129,29 @@ def _plane_summary(plane: str, readout: Waveforms | Hits, event: int) -> list[Ro
     ]
 
 
-def _grid(view: EventView, planes: Mapping[str, int]) -> LayoutDOM:
-    wires = {name: group for name, group in planes.items() if isinstance(view.readout[name], Waveforms)}
-    plots = _wire_plots(view, wires) if wires else []
-    for name, group in planes.items():
-        if name not in wires:
-            plots += _pixel_plots(view, name, group)
+def _grid(view: EventView, shown: list[Shown]) -> LayoutDOM:
+    wires = [(name, group) for name, group in shown if isinstance(view.readout[name], Waveforms)]
+    plots = wire_figures(_wire_planes(view, wires), view.limit) if wires else []
+    for name, group in shown:
+        hits = view.readout[name]
+        if isinstance(hits, Hits):
+            plots += pixel_figures(hits, group, view.event, _pixel_grid(view, name, group))
     columns = 1 if len(plots) == 1 else 2
     cells = [(plot, *divmod(number, columns)) for number, plot in enumerate(plots)]
     return GridBox(children=cells, sizing_mode="stretch_both", spacing=4)
 
 
-def _wire_plots(view: EventView, planes: Mapping[str, int]) -> list:
-    waveforms = {name: _waveforms(view, name) for name in planes}
-    windows = common_time([(waveforms[name], group, view.event) for name, group in planes.items()])
-    made = [
-        wire_plane(waveforms[name], group, view.event, name=name, window=window, limit=view.limit)
-        for (name, group), window in zip(planes.items(), windows, strict=True)
+def _wire_planes(view: EventView, shown: list[Shown]) -> list[Plane]:
+    """The planes over their common time; one that is seen twice says of which volume it is."""
+    readouts = [_waveforms(view, name) for name, _ in shown]
+    windows = common_time(
+        [(readout, group, view.event) for readout, (_, group) in zip(readouts, shown, strict=True)]
+    )
+    names = [name for name, _ in shown]
+    return [
+        Plane(name, readout, group, view.event, window, _volume(view, group) if names.count(name) > 1 else "")
+        for (name, group), readout, window in zip(shown, readouts, windows, strict=True)
     ]
-    share_time(made)
-    return [*(plane.figure for plane in made), waveform_figure(made)]
 
 
 def _waveforms(view: EventView, plane: str) -> Waveforms:
@@ -150,44 +160,36 @@ def _waveforms(view: EventView, plane: str) -> Waveforms:
     return readout
 
 
-def _pixel_plots(view: EventView, name: str, volume: int) -> list:
+def _pixel_grid(view: EventView, name: str, volume: int) -> PixelGrid:
     hits = view.readout[name]
     assert isinstance(hits, Hits)
-    grid, time_height = _pixel_grid(view, name, hits, volume), _pixel_time(view, name)
-    source = hit_source(hits, grid, volume, view.event)
-    drift_views = [
-        pixel_drift_view(source, grid, volume, name=name, axis=axis, time_height=time_height)
-        for axis in ("across", "up")
-    ]
-    front = pixel_plane(source, grid, volume, name=name)
-    return [front, *drift_views, charge_against_time(source, name)]
-
-
-def _pixel_grid(view: EventView, name: str, hits: Hits, volume: int) -> PixelGrid:
-    """The grid in the detector's coordinates; without a detector positions are counted in pixels of 1 cm."""
     if view.detector is None:
-        chosen = np.asarray(hits.valid)
-        column, row = np.asarray(hits.column)[chosen], np.asarray(hits.row)[chosen]
-        return PixelGrid(1.0, int(column.max(initial=0)) + 1, int(row.max(initial=0)) + 1)
-    plane = next(plane for plane in view.detector.planes if plane.name == name)
-    names, middle, sign = zip(*view.detector.volumes.anode_axes(volume), strict=True)
-    return PixelGrid(plane.pitch, plane.n_columns, plane.n_rows, names, middle, sign)
-
-
-def _pixel_time(view: EventView, name: str) -> float:
-    """Drift time over one pitch [us]: hits are as high as they are wide."""
-    if view.detector is None:
-        return 1.0
-    plane = next(plane for plane in view.detector.planes if plane.name == name)
-    return plane.pitch / float(view.detector.drift.speed(view.detector.field.nominal()))
+        return PixelGrid.counted(hits, name)
+    return PixelGrid.of(view.detector, volume, name)
 
 
 def _label(view: EventView, plane: str, group: int) -> str:
-    """The name of a drift volume or anode assembly."""
-    if view.detector is None:
-        return f"volume {group}"
-    found = next((candidate for candidate in view.detector.planes if candidate.name == plane), None)
-    if found is not None and getattr(found, "wrapped", 0):
-        return f"assembly {group}"
-    names = view.detector.volumes.names
+    """The drift volume, or the assembly with its volumes where any plane is wrapped around it."""
+    faces = _faces(view)
+    if not faces:
+        return _volume(view, group)
+    assembly = group if _wrapped(view, plane) else faces[group]
+    volumes = [_volume(view, volume) for volume, owner in enumerate(faces) if owner == assembly]
+    return f"assembly {assembly}: {', '.join(volumes)}"
+
+
+def _faces(view: EventView) -> list[int]:
+    """Assembly of every drift volume; empty where no wires are wrapped."""
+    planes = [] if view.detector is None else view.detector.planes
+    tables = [plane.assembly for plane in planes if isinstance(plane, WirePlane) and plane.wrapped]
+    return [assembly for assembly, _ in tables[0]] if tables else []
+
+
+def _wrapped(view: EventView, name: str) -> bool:
+    planes = [] if view.detector is None else view.detector.planes
+    return any(isinstance(plane, WirePlane) and plane.name == name and plane.wrapped for plane in planes)
+
+
+def _volume(view: EventView, group: int) -> str:
+    names = () if view.detector is None else view.detector.volumes.names
     return names[group] if group < len(names) else f"volume {group}"

@@ -1,4 +1,4 @@
-"""Figures of landscapes: a scan, a profile with its interval, a map with errors and the ways of fits.
+"""Landscapes: a scan, a profile with its interval, a map with errors and the ways of fits.
 
 Heights are shown as sqrt(2 (loss - least)): for a likelihood these are standard deviations.
 """
@@ -7,24 +7,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import holoviews as hv
 import numpy as np
-from bokeh.models import BasicTicker, ColorBar, HoverTool, LinearColorMapper, LogColorMapper, LogTicker, Span
-from bokeh.plotting import figure
 from contourpy import contour_generator
 from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
 
 from dptoolkit.inference.fit import FitResult
 from dptoolkit.inference.landscape import Axis, Landscape
 from dptoolkit.inference.profile import Profile
-from dptoolkit.views.theme import CATEGORIES, SEQUENTIAL, themed, token
+from dptoolkit.views.elements import Quantity, in_theme, inked, legend_above, quantity, styled
+from dptoolkit.views.theme import CATEGORIES, SEQUENTIAL
 
-TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 FINE = 240
 """Pixels along an axis of a map: values between the points of the grid are interpolated."""
 STEEP = 30.0
 """Maps that are higher have logarithmic colours [standard deviations]."""
 SQUARE = 480
 """Side of a whitened map [pixels]: a circle is drawn round."""
+MANY = 60
+"""Steps of a fit that are drawn as points."""
 COLOURS = {theme: colours[:190] for theme, colours in SEQUENTIAL.items()}
 """Without the far end, so that ways and marks are seen everywhere."""
 
@@ -35,99 +36,136 @@ _GREEK = {
 _BELOW = dict(zip("aehijklmnoprstuvxLT0123456789", "ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓʟᴛ₀₁₂₃₄₅₆₇₈₉", strict=True))
 
 
-def scan_figure(scan: Landscape, *, truth: Any = None, estimate: Any = None) -> Any:
+def landscape_scan(scan: Landscape, *, truth: Any = None, estimate: Any = None) -> hv.Overlay:
     """Loss along one parameter; `truth` and `estimate` are values by path or coordinates."""
     (axis,) = scan.axes
-    plot = _plane(axis_label(axis), "loss above the least")
-    _curve(plot, axis.values, scan.above)
+    x, rise = _dimension(axis), quantity("loss above the least")
+    parts = [*_smooth_curve(axis.values, scan.above, x, rise, "loss")]
+    tops = [float(np.nanmax(scan.above))]
     if scan.conditional is not None:
         middle = scan.place(scan.centre)[0]
         parabola = 0.5 * (axis.values - middle) ** 2 / scan.conditional[0, 0] + np.interp(
             middle, axis.values, scan.above
         )
-        line = plot.line(axis.values, parabola, line_dash="dashed", line_width=1.5, legend_label="Fisher")
-        themed(line.glyph, line_color=token("muted"))
+        parts.append(_dashed(axis.values, parabola, x, rise, "Fisher"))
+        tops.append(float(parabola.max()))
     for name, point, colour in (("truth", truth, "mark"), ("estimate", estimate, "accent")):
         if point is not None:
-            _upright(plot, scan.place(point)[0], name, colour)
-    return _finished(plot)
+            parts.append(_upright(scan.place(point)[0], (0.0, max(tops)), x, rise, name, colour))
+    return _overlay(parts, xlim=_around(axis), xlabel=axis_label(axis), ylabel=rise.label)
 
 
-def profile_figure(found: Profile, *, scan: Landscape | None = None, truth: float | None = None) -> Any:
+def profile_curve(found: Profile, *, scan: Landscape | None = None, truth: float | None = None) -> hv.Overlay:
     """A profile, its intervals of one and two standard deviations, the parabola of the Fisher error.
 
     A `scan` of the same parameter, the others held, is drawn for comparison.
     """
-    x = found.axis.values
-    top = max(4.6, 1.1 * float(found.above.max()))
-    plot = _plane(f"{axis_label(found.axis)}", "loss above the least", y_range=(-0.03 * top, top))
-    for sigmas, alpha in ((2.0, 0.10), (1.0, 0.16)):
-        low, high = (float(np.clip(end, x[0], x[-1])) for end in found.interval(sigmas))
-        band = plot.quad(low, high, top, -0.03 * top, line_color=None, fill_alpha=alpha)
-        themed(band.glyph, fill_color=token("accent"))
-        level = Span(location=sigmas**2 / 2, dimension="width", line_dash="dotted", line_width=1)
-        plot.add_layout(themed(level, line_color=token("muted")))
-    fine = np.linspace(x[0], x[-1], 200)
+    values, top = found.axis.values, max(4.6, 1.1 * float(found.above.max()))
+    ends = (-0.03 * top, top)
+    x, rise = _dimension(found.axis), quantity("loss above the least")
+    parts = _intervals(found, ends, x, rise)
+    fine = np.linspace(values[0], values[-1], 200)
     parabola = 0.5 * ((fine - found.estimate) / found.error) ** 2
-    line = plot.line(fine, parabola, line_dash="dashed", line_width=1.5, legend_label="Fisher error")
-    themed(line.glyph, line_color=token("muted"))
+    parts.append(_dashed(fine, parabola, x, rise, "Fisher error"))
     if scan is not None:
-        plot.line(
-            scan.axes[0].values,
-            scan.above,
-            line_width=1.5,
-            color=CATEGORIES[1],
-            legend_label="others held",
-        )
-    _curve(plot, x, found.above, "profile")
-    _upright(plot, found.estimate, "estimate", "accent")
+        held = hv.Curve((scan.axes[0].values, scan.above), x, rise, label="others held")
+        parts.append(styled(held, line_width=1.5, color=CATEGORIES[1]))
+    parts += _smooth_curve(values, found.above, x, rise, "profile")
+    parts.append(_upright(found.estimate, ends, x, rise, "estimate", "accent"))
     if truth is not None:
-        _upright(plot, truth, "truth", "mark")
-    low, high = found.interval()
-    unit = "" if found.axis.unit == "1" else f" {_unit(found.axis.unit)}"
-    below, above = _rounded(found.estimate - low, high - found.estimate)
-    name = axis_label(found.axis).partition(" [")[0]
-    plot.title.text = f"{name} = {_significant(found.estimate, below)}  +{above}  −{below}{unit}"
-    return _finished(plot)
+        parts.append(_upright(truth, ends, x, rise, "truth", "mark"))
+    labels = {"xlabel": axis_label(found.axis), "ylabel": rise.label}
+    limits = {"ylim": ends, "xlim": _around(found.axis)}
+    return _overlay(parts, title=_quoted(found), **labels, **limits)
 
 
-def map_figure(
+def landscape_map(
     found: Landscape,
     *,
     descents: Mapping[str, FitResult] | None = None,
     truth: Any = None,
     estimate: Any = None,
-) -> Any:
+) -> hv.Overlay:
     """A map of two parameters with truth, estimate, ellipses of the covariance and ways of fits by name.
 
     The dashed ellipses are the covariance with all parameters free; where others are held, thin dotted
     ones show that of the map itself. Their shadows on an axis are 1 and 2 standard errors.
     """
     x, y = found.axes
-    size = {} if found.root is None else {"sizing_mode": None, "frame_width": SQUARE, "frame_height": SQUARE}
-    plot = _plane(axis_label(x), axis_label(y), x_range=_ends(x), y_range=_ends(y), **size)
-    _heights(plot, found)
-    _ellipses(plot, found, estimate)
+    parts = [height_image(found), height_contours(found), *_ellipses(found, estimate)]
     for (name, result), colour in zip((descents or {}).items(), CATEGORIES[1:], strict=False):
-        _way(plot, found.descent(result), name, colour)
-    for name, point, marker, size, colour in (
-        ("estimate", estimate, "circle_cross", 13, "accent"),
-        ("truth", truth, "diamond", 16, "mark"),
+        parts.append(descent_path(found, result, name, colour))
+    if estimate is not None:
+        inks = {"line_color": "accent", "fill_color": "surface"}
+        parts.append(_mark(found, estimate, "estimate", {"marker": "circle_cross", "size": 13}, inks))
+    if truth is not None:
+        inks = {"line_color": "surface", "fill_color": "mark"}
+        parts.append(_mark(found, truth, "truth", {"marker": "diamond", "size": 16}, inks))
+    size = (
+        {}
+        if found.root is None
+        else {"width": None, "height": None, "frame_width": SQUARE, "frame_height": SQUARE}
+    )
+    labels = {"xlabel": axis_label(x), "ylabel": axis_label(y)}
+    return _overlay(parts, xlim=_ends(x), ylim=_ends(y), **labels, **size)
+
+
+def height_image(found: Landscape) -> hv.Image:
+    """sqrt(2 (loss - least)) of a map of two parameters."""
+    height = _interpolated(found)
+    top = float(height.max())
+    (x0, x1), (y0, y1) = (_ends(axis) for axis in found.axes)
+    word = "√(2 Δloss)" if found.conditional is None else "√(2 Δloss), standard deviations"
+    steep = top > STEEP
+    x, y = (np.linspace(*_ends(axis), FINE) for axis in found.axes)
+    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
+    return styled(
+        hv.Image(
+            (x, y, height.T.astype(np.float32)), [_dimension(axis) for axis in found.axes],
+            [quantity(word)],
+            bounds=(x0 - half_x, y0 - half_y, x1 + half_x, y1 + half_y),
+        ),
+        cmap=COLOURS["light"],
+        logz=steep,
+        clim=(1.0 if steep else 0.0, top),
+        colorbar=True,
+        clabel=word,
+        colorbar_opts={"width": 14, "title_text_font_size": "13px", "major_tick_line_color": "#ffffff"},
+        hooks=[in_theme("color_mapper", palette=COLOURS)],
+    )  # fmt: skip
+
+
+def height_contours(found: Landscape) -> hv.Overlay:
+    """Lines of equal sqrt(2 (loss - least)) at whole standard deviations."""
+    height = _interpolated(found)
+    top = float(height.max())
+    every = [1.0, 3.0, *(c * 10.0**k for k in range(1, 8) for c in (1, 3))]
+    levels = [level for level in every if level < top] if top > STEEP else list(np.arange(1.0, top))
+    x, y = (np.linspace(*_ends(axis), FINE) for axis in found.axes)
+    lines, half = contour_generator(x, y, height.T), np.sqrt(top) if top > STEEP else 0.6 * top
+    kdims = [_dimension(axis) for axis in found.axes]
+    drawn = []
+    for ink, chosen in (
+        ("text", [level for level in levels if level < half]),
+        ("surface", [level for level in levels if level >= half]),
     ):
-        if point is None:
-            continue
-        at = found.place(point)
-        mark = plot.scatter(
-            [at[0]], [at[1]], marker=marker, size=size, line_width=1.5, fill_alpha=0.9, legend_label=name
-        )
-        surface, ink = token("surface"), token(colour)
-        themed(
-            mark.glyph,
-            fill_color=ink if marker == "diamond" else surface,
-            line_color=surface if marker == "diamond" else ink,
-        )
-    plot.grid.visible = False
-    return _finished(plot)
+        paths = [part for level in chosen for part in lines.lines(level)]
+        style = {"line_width": 0.8, "line_alpha": 0.45, "hooks": [inked(line_color=ink)]}
+        drawn.append(styled(hv.Path(paths, kdims), **style))
+    return hv.Overlay(drawn)
+
+
+def descent_path(found: Landscape, result: FitResult, name: str, colour: str = CATEGORIES[1]) -> hv.Overlay:
+    """The way of a fit over a map, with a halo so that it is seen on every colour."""
+    points = found.descent(result)
+    kdims = [_dimension(axis) for axis in found.axes]
+    way = hv.Curve(points, kdims[0], kdims[1], label=name)
+    halo = styled(way.clone(), line_width=5, line_alpha=0.7, hooks=[inked(line_color="surface")])
+    parts = [halo, styled(way.clone(), line_width=2.2, color=colour)]
+    if len(points) <= MANY:
+        dots = hv.Points(points, kdims, label=name)
+        parts.append(styled(dots, size=7, fill_color=colour, hooks=[inked(line_color="surface")]))
+    return hv.Overlay(parts)
 
 
 def axis_label(axis: Axis) -> str:
@@ -155,70 +193,71 @@ def _unit(text: str) -> str:
     return re.sub(r"\bus\b", "µs", text)
 
 
-def _plane(x: str, y: str, **options: Any) -> Any:
-    fill = {"sizing_mode": "stretch_both", "min_height": 260}
-    return figure(
-        x_axis_label=x, y_axis_label=y, tools=TOOLS, active_scroll="wheel_zoom", **{**fill, **options}
+def _dimension(axis: Axis) -> Quantity:
+    label = axis_label(axis).partition(" [")[0]
+    return quantity(axis.name, "" if axis.unit == "1" else _unit(axis.unit), label)
+
+
+def _overlay(parts: list[Any], **options: Any) -> hv.Overlay:
+    flat = [piece for part in parts for piece in (part if isinstance(part, hv.Overlay) else [part])]
+    return styled(
+        hv.Overlay(flat), hooks=[legend_above], fontsize={"labels": "15px", "ticks": "12px"}, **options
     )
 
 
-def _finished(plot: Any) -> Any:
-    for axis in plot.axis:
-        axis.axis_label_text_font_size, axis.major_label_text_font_size = "15px", "12px"
-        axis.axis_label_text_font_style, axis.minor_tick_line_color = "normal", None
-    plot.toolbar.logo = None
-    if plot.legend:
-        legend = plot.legend[0]
-        legend.click_policy, legend.label_text_font_size = "hide", "13px"
-        legend.orientation, legend.spacing, legend.border_line_color = "horizontal", 14, None
-        legend.location = "left"
-        plot.add_layout(legend, "above")
-    return plot
+def _smooth_curve(
+    values: np.ndarray, losses: np.ndarray, x: Quantity, y: Quantity, name: str
+) -> list[hv.Curve | hv.Points]:
+    """A smooth line through points, and the points."""
+    fine = np.linspace(values[0], values[-1], FINE)
+    line = hv.Curve((fine, PchipInterpolator(values, losses)(fine)), x, y, label=name)
+    dots = hv.Points((values, losses), [x, y], label=name)
+    tips = [("value", "$x{0.[0000]}"), ("rise", "$y{0.000}")]
+    ink = inked(fill_color="accent", line_color="surface")
+    return [
+        styled(line, line_width=2.5, hooks=[inked(line_color="accent")]),
+        styled(dots, size=7, tools=["hover"], hover_tooltips=tips, hooks=[ink]),
+    ]
 
 
-def _curve(plot: Any, x: np.ndarray, y: np.ndarray, name: str = "loss") -> None:
-    """Points and a smooth line through them."""
-    fine = np.linspace(x[0], x[-1], FINE)
-    line = plot.line(fine, PchipInterpolator(x, y)(fine), line_width=2.5, legend_label=name)
-    themed(line.glyph, line_color=token("accent"))
-    dots = plot.scatter(x, y, size=7, legend_label=name)
-    themed(dots.glyph, fill_color=token("accent"), line_color=token("surface"))
-    plot.add_tools(HoverTool(renderers=[dots], tooltips=[("value", "@x{0.[0000]}"), ("rise", "@y{0.000}")]))
+def _dashed(values: np.ndarray, losses: np.ndarray, x: Quantity, y: Quantity, name: str) -> hv.Curve:
+    line = hv.Curve((values, losses), x, y, label=name)
+    return styled(line, line_dash="dashed", line_width=1.5, hooks=[inked(line_color="muted")])
 
 
-def _upright(plot: Any, x: float, name: str, colour: str) -> None:
-    low, high = (plot.y_range.start, plot.y_range.end) if plot.y_range.start is not None else (0.0, np.nan)
-    if not np.isfinite(high) or high is None:
-        high = max(float(np.nanmax(r.data_source.data["y"])) for r in plot.renderers)
-    line = plot.line([x, x], [low, high], line_width=1.8, legend_label=name)
-    themed(line.glyph, line_color=token(colour))
+def _upright(
+    at: float, ends: tuple[float, float], x: Quantity, y: Quantity, name: str, colour: str
+) -> hv.Curve:
+    line = hv.Curve(([at, at], list(ends)), x, y, label=name)
+    return styled(line, line_width=1.8, hooks=[inked(line_color=colour)])
 
 
-def _heights(plot: Any, found: Landscape) -> None:
-    """Colours, and contours at whole standard deviations."""
-    height = _interpolated(found)
-    top = float(height.max())
-    if top > STEEP:
-        mapper: Any = LogColorMapper(low=1, high=top)
-        levels = [1.0, 3.0, *(c * 10.0**k for k in range(1, 8) for c in (1, 3))]
-    else:
-        mapper = LinearColorMapper(low=0, high=top)
-        levels = list(np.arange(1.0, top))
-    themed(mapper, palette=COLOURS)
-    (x0, x1), (y0, y1) = (_ends(axis) for axis in found.axes)
-    plot.image([height.T], x=x0, y=y0, dw=x1 - x0, dh=y1 - y0, color_mapper=mapper)
-    x, y = (np.linspace(*_ends(axis), FINE) for axis in found.axes)
-    lines = contour_generator(x, y, height.T)
-    for level in levels:
-        parts = lines.lines(level)
-        drawn = plot.multi_line(
-            [part[:, 0] for part in parts], [part[:, 1] for part in parts], line_width=0.8, line_alpha=0.45
-        )
-        low = level < (np.sqrt(top) if top > STEEP else 0.6 * top)
-        themed(drawn.glyph, line_color=token("text" if low else "surface"))
-    title = "√(2 Δloss)" if found.conditional is None else "√(2 Δloss), standard deviations"
-    ticker = LogTicker() if top > STEEP else BasicTicker()
-    plot.add_layout(ColorBar(color_mapper=mapper, ticker=ticker, title=title, width=14), "right")
+def _intervals(found: Profile, ends: tuple[float, float], x: Quantity, y: Quantity) -> list[Any]:
+    """Bands of 2 and 1 standard deviations, and the levels that they come from."""
+    values, parts = found.axis.values, []
+    for sigmas, alpha in ((2.0, 0.10), (1.0, 0.16)):
+        low, high = (float(np.clip(end, values[0], values[-1])) for end in found.interval(sigmas))
+        band = hv.Rectangles([(low, ends[0], high, ends[1])], [x, y, "x1", "y1"])
+        fill = {"line_color": None, "fill_alpha": alpha, "hooks": [inked(fill_color="accent")]}
+        level = hv.Curve(([values[0], values[-1]], [sigmas**2 / 2] * 2), x, y)
+        dots = {"line_dash": "dotted", "line_width": 1, "hooks": [inked(line_color="muted")]}
+        parts += [styled(band, **fill), styled(level, **dots)]
+    return parts
+
+
+def _quoted(found: Profile) -> str:
+    """The estimate with the ends of its interval."""
+    low, high = found.interval()
+    unit = "" if found.axis.unit == "1" else f" {_unit(found.axis.unit)}"
+    below, above = _rounded(found.estimate - low, high - found.estimate)
+    name = axis_label(found.axis).partition(" [")[0]
+    return f"{name} = {_significant(found.estimate, below)}  +{above}  −{below}{unit}"
+
+
+def _mark(found: Landscape, point: Any, name: str, style: dict[str, Any], inks: dict[str, str]) -> hv.Points:
+    at = found.place(point)
+    dot = hv.Points([(at[0], at[1])], [_dimension(axis) for axis in found.axes], label=name)
+    return styled(dot, line_width=1.5, fill_alpha=0.9, hooks=[inked(**inks)], **style)
 
 
 def _interpolated(found: Landscape) -> np.ndarray:
@@ -231,7 +270,7 @@ def _interpolated(found: Landscape) -> np.ndarray:
     return np.sqrt(2 * np.maximum(smooth(np.stack(fine, axis=-1)), 0.0))
 
 
-def _ellipses(plot: Any, found: Landscape, estimate: Any) -> None:
+def _ellipses(found: Landscape, estimate: Any) -> list[hv.Curve]:
     middle = found.place(found.centre if estimate is None else estimate)
     angle = np.linspace(0, 2 * np.pi, 181)
     around = np.stack([np.cos(angle), np.sin(angle)])
@@ -242,26 +281,24 @@ def _ellipses(plot: Any, found: Landscape, estimate: Any) -> None:
     free, held = found.covariance, found.conditional
     if free is not None and held is not None and np.allclose(free, held, rtol=1e-3):
         kinds = kinds[:1]
+    drawn = []
     for name, covariance, dash, width in kinds:
         if covariance is None:
             continue
         root = np.linalg.cholesky(covariance)
         label = "1σ and 2σ" if len(kinds) == 1 else f"1σ and 2σ, {name}"
+        kdim, vdim = (_dimension(axis) for axis in found.axes)
         for sigmas in (1, 2):
             x, y = middle[:, None] + sigmas * root @ around
-            line = plot.line(x, y, line_dash=dash, line_width=width, legend_label=label)
-            themed(line.glyph, line_color=token("accent"))
+            line = hv.Curve((x, y), kdim, vdim, label=label)
+            drawn.append(styled(line, line_dash=dash, line_width=width, hooks=[inked(line_color="accent")]))
+    return drawn
 
 
-def _way(plot: Any, points: np.ndarray, name: str, colour: str) -> None:
-    """The way of a fit, with a halo so that it is seen on every colour."""
-    x, y = points[:, 0], points[:, 1]
-    halo = plot.line(x, y, line_width=5, line_alpha=0.7, legend_label=name)
-    themed(halo.glyph, line_color=token("surface"))
-    plot.line(x, y, line_width=2.2, color=colour, legend_label=name)
-    if len(points) <= 60:
-        dots = plot.scatter(x, y, size=7, fill_color=colour, legend_label=name)
-        themed(dots.glyph, line_color=token("surface"))
+def _around(axis: Axis) -> tuple[float, float]:
+    """The ends with a margin, so that points at the ends are seen whole."""
+    low, high = _ends(axis)
+    return low - 0.04 * (high - low), high + 0.04 * (high - low)
 
 
 def _ends(axis: Axis) -> tuple[float, float]:

@@ -44,7 +44,7 @@ def wire_places(detector: LArTPC, segments: Segments) -> Mapping[str, Places]:
             blocks = plane.wrapped // WIRES
             channel = (block + blocks // 2 * table[:, 1]) % blocks * WIRES + inside
         arrival = time + plane.distance / speed
-        places[plane.name] = Places(np.where(on_plane, group, -1), channel + 0.5, arrival)
+        places[plane.name] = Places(np.where(on_plane, group, -1), channel.astype(float), arrival)
     return places
 
 

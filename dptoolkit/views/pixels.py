@@ -4,30 +4,34 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import holoviews as hv
 import numpy as np
-from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, CustomJS, HoverTool, LinearColorMapper, Range1d
-from bokeh.plotting import figure
+from bokeh.models import Rect
 
+from dptoolkit.detector import LArTPC
 from dptoolkit.events import Hits
-from dptoolkit.views.theme import SEQUENTIAL, themed, token
-from dptoolkit.views.wires import TOOLS, add_marks, color_bar, finish
+from dptoolkit.views.elements import Hook, in_theme, inked, quantity, replace_glyph, styled
+from dptoolkit.views.theme import SEQUENTIAL
+from dptoolkit.views.wires import SLIM
 
 SHOWN = 0.05
 """Hits of an expectation that are less probable than this are left out; the others fade with it."""
-
-TAP_JS = """
-document.dispatchEvent(new CustomEvent("dptoolkit:readout", {detail: {plane, group, x: cb_obj.x, y: cb_obj.y,
-  width: Math.abs(x_range.end - x_range.start), height: Math.abs(y_range.end - y_range.start)}}));
-"""
-COLORS = {"charge": ("kiloelectrons", "ke⁻"), "time": ("time", "µs")}
+AXES = {"front": ("across", "up"), "across": ("across", "time"), "up": ("up", "time")}
+"""What the views of a plane show on their axes."""
+VISIBLE = {theme: colors[40:] for theme, colors in SEQUENTIAL.items()}
+HOVER = [
+    ("pixel", "column @column, row @row"),
+    ("time", "@time{0.0} µs"),
+    ("charge", "@charge{0.00} ke⁻"),
+    ("probability", "@probability{0.00}"),
+]
 
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """Where the centres of columns and rows are [cm]; by default in the frame of a drift volume."""
+    """Where the centres of columns and rows are, and what the axes are called."""
 
     pitch: float
     n_columns: int
@@ -36,6 +40,34 @@ class PixelGrid:
     middle: tuple[float, float] = (0.0, 0.0)
     sign: tuple[float, float] = (1.0, 1.0)
     """-1 where the coordinate falls as the column or row grows."""
+    unit: str = "cm"
+    name: str = "pixels"
+    """Of the plane."""
+    drift_time: float = 1.0
+    """Over one pitch [us]: hits are as high as they are wide."""
+
+    @classmethod
+    def of(cls, detector: LArTPC, volume: int, name: str = "pixels") -> "PixelGrid":
+        """The plane `name` in the coordinates of the detector [cm]."""
+        plane = next((plane for plane in detector.planes if plane.name == name), None)
+        if plane is None:
+            known = ", ".join(plane.name for plane in detector.planes)
+            raise ValueError(f"name = {name!r}: this detector has the planes {known}")
+        names, middle, sign = zip(*detector.volumes.anode_axes(volume), strict=True)
+        drift_time = plane.pitch / float(detector.drift.speed(detector.field.nominal()))
+        return cls(
+            plane.pitch, plane.n_columns, plane.n_rows, names, middle, sign, name=name, drift_time=drift_time
+        )
+
+    @classmethod
+    def counted(cls, hits: Hits, name: str = "pixels") -> "PixelGrid":
+        """Positions in columns and rows, where the detector is not known."""
+        chosen = np.asarray(hits.valid)
+        n_columns, n_rows = (
+            int(np.asarray(number)[chosen].max(initial=0)) + 1 for number in (hits.column, hits.row)
+        )
+        middle = ((n_columns - 1) / 2, (n_rows - 1) / 2)
+        return cls(1.0, n_columns, n_rows, ("column", "row"), middle, unit="", name=name)
 
     def across(self, column: np.ndarray) -> np.ndarray:
         """Centre of a column."""
@@ -46,8 +78,63 @@ class PixelGrid:
         return self.middle[1] + self.sign[1] * (row - (self.n_rows - 1) / 2) * self.pitch
 
 
+def pixel_points(
+    hits: Hits,
+    volume: int,
+    event: int = 0,
+    *,
+    grid: PixelGrid | None = None,
+    view: Literal["front", "across", "up"] = "front",
+    color: Literal["charge", "time"] = "charge",
+) -> hv.Points:
+    """Hits of a drift volume as large as their pixels: the anode, or time [us] against one of its axes.
+
+    Without a `grid` positions are counted in columns and rows.
+    """
+    grid = grid or PixelGrid.counted(hits)
+    columns, dimensions = hit_columns(hits, grid, volume, event), _dimensions(grid)
+    x, y = AXES[view]
+    values = columns[color]
+    low, high = (float(values.min()), float(np.quantile(values, 0.98))) if len(values) else (0.0, 1.0)
+    low = 0.0 if color == "charge" else low
+    height = grid.pitch if view == "front" else grid.drift_time
+    return styled(
+        _points(columns, dimensions, x, y),
+        title=f"{grid.name}, {dimensions[y].label} against {dimensions[x].label}",
+        xlim=_ends(columns[x]),
+        ylim=_ends(columns[y]),
+        color=color,
+        cmap=VISIBLE["light"],
+        clim=(low, max(high, low + 1e-6)),
+        colorbar=True,
+        clabel=dimensions[color].unit,
+        **SLIM,
+        tools=["hover"],
+        hover_tooltips=HOVER,
+        hooks=[in_theme("color_color_mapper", palette=VISIBLE), _as_pixels(grid.pitch, height, color)],
+    )
+
+
+def charge_points(hits: Hits, volume: int, event: int = 0, *, grid: PixelGrid | None = None) -> hv.Points:
+    """Charge [1000 electrons] of the hits of a drift volume against their time [us]."""
+    grid = grid or PixelGrid.counted(hits)
+    columns = hit_columns(hits, grid, volume, event)
+    return styled(
+        _points(columns, _dimensions(grid), "time", "charge"),
+        title=f"{grid.name}, charge against time",
+        xlim=_ends(columns["time"]),
+        ylim=_ends(columns["charge"]),
+        size=4,
+        alpha=0.55,
+        line_width=0,
+        tools=["hover"],
+        hover_tooltips=HOVER,
+        hooks=[inked(fill_color="accent")],
+    )
+
+
 def hit_columns(hits: Hits, grid: PixelGrid, volume: int, event: int = 0) -> dict[str, np.ndarray]:
-    """Hits of a volume as columns: across, up [cm], time [us], kiloelectrons, probability, column, row."""
+    """Hits of a volume as columns: across, up, time [us], charge [ke-], probability, column, row."""
     pixels = np.asarray(hits.valid) & (np.asarray(hits.event) == event) & (np.asarray(hits.volume) == volume)
     probability = np.asarray(hits.probability) * pixels[:, None]
     pixel, number = np.nonzero(probability > SHOWN)
@@ -58,101 +145,51 @@ def hit_columns(hits: Hits, grid: PixelGrid, volume: int, event: int = 0) -> dic
         "across": grid.across(column).astype(np.float32),
         "up": grid.up(row).astype(np.float32),
         "time": np.asarray(hits.time, np.float32)[pixel, number],
-        "kiloelectrons": (np.asarray(hits.charge)[pixel, number] / 1000).astype(np.float32),
+        "charge": (np.asarray(hits.charge)[pixel, number] / 1000).astype(np.float32),
         "probability": probability[pixel, number].astype(np.float32),
         "column": column.astype(np.int32),
         "row": row.astype(np.int32),
     }
 
 
-def hit_source(hits: Hits, grid: PixelGrid, volume: int, event: int = 0) -> ColumnDataSource:
-    """The hits as a source that several figures share: what is selected in one shows in all."""
-    return ColumnDataSource(hit_columns(hits, grid, volume, event))
+def _dimensions(grid: PixelGrid) -> dict[str, hv.Dimension]:
+    across, up = grid.names
+    return {
+        "across": quantity("across", grid.unit, across),
+        "up": quantity("up", grid.unit, up),
+        "time": quantity("time", "µs"),
+        "charge": quantity("charge", "ke⁻"),
+        "probability": quantity("probability"),
+        "column": quantity("column"),
+        "row": quantity("row"),
+    }
 
 
-def pixel_plane(
-    source: ColumnDataSource, grid: PixelGrid, volume: int, *, name: str = "pixels",
-    color: Literal["charge", "time"] = "charge",
-) -> figure:  # fmt: skip
-    """The anode; a hit is as large as its pixel."""
-    x, y = grid.names
-    plot = _figure(f"{name}, {y} against {x}", f"{x} [cm]", f"{y} [cm]", source, ("across", "up"))
-    plot.match_aspect = True
-    size = {"width": grid.pitch, "height": grid.pitch}
-    return _with_hits(plot, source, ("across", "up"), size, color, f"{name}:front", volume)
+def _points(columns: dict[str, np.ndarray], dimensions: dict[str, hv.Dimension], x: str, y: str) -> hv.Points:
+    others = [name for name in dimensions if name not in (x, y)]
+    return hv.Points(columns, [dimensions[x], dimensions[y]], [dimensions[name] for name in others])
 
 
-def pixel_drift_view(
-    source: ColumnDataSource, grid: PixelGrid, volume: int, *, name: str = "pixels",
-    axis: Literal["across", "up"] = "across", time_height: float = 1.0,
-    color: Literal["charge", "time"] = "charge",
-) -> figure:  # fmt: skip
-    """Arrival time against position; `time_height` [us] is the height of a hit."""
-    x = grid.names[0 if axis == "across" else 1]
-    plot = _figure(f"{name}, time against {x}", f"{x} [cm]", "time [µs]", source, (axis, "time"))
-    size = {"width": grid.pitch, "height": time_height}
-    return _with_hits(plot, source, (axis, "time"), size, color, f"{name}:{axis}", volume)
+def _as_pixels(width: float, height: float, color: str) -> Hook:
+    """A hook that draws points as rectangles in units of the axes, which fade with their probability."""
+
+    def hook(plot: Any, _element: Any) -> None:
+        glyph = plot.handles["glyph"]
+        color_of = {"field": color, "transform": plot.handles["color_color_mapper"]}
+        rectangle = Rect(
+            x=glyph.x, y=glyph.y, width=width, height=height, fill_color=color_of,
+            fill_alpha={"field": "probability"}, line_color=None,
+        )  # fmt: skip
+        replace_glyph(plot, rectangle)
+        source = plot.handles["source"]
+        source.data = {name: values for name, values in source.data.items() if name != "color"}
+
+    return hook
 
 
-def charge_against_time(source: ColumnDataSource, name: str = "pixels") -> figure:
-    """Charge of the hits against their time."""
-    plot = _figure(
-        f"{name}, charge against time", "time [µs]", "charge [ke⁻]", source, ("time", "kiloelectrons")
-    )
-    dots = plot.scatter("time", "kiloelectrons", source=source, size=4, alpha=0.55, line_width=0)
-    themed(dots.glyph, fill_color=token("accent"))
-    plot.add_tools(_hover())
-    return finish(plot)
-
-
-def _figure(
-    title: str, x_label: str, y_label: str, source: ColumnDataSource, axes: tuple[str, str]
-) -> figure:
-    x_range, y_range = (_range(source.data[axis]) for axis in axes)
-    return figure(
-        title=title, x_axis_label=x_label, y_axis_label=y_label, x_range=x_range, y_range=y_range,
-        tools=TOOLS, active_scroll="wheel_zoom", sizing_mode="stretch_both", min_height=150,
-    )  # fmt: skip
-
-
-def _with_hits(
-    plot: figure, source: ColumnDataSource, axes: tuple[str, str], size: dict[str, float], color: str,
-    name: str, volume: int,
-) -> figure:  # fmt: skip
-    column, unit = COLORS[color]
-    values = np.asarray(source.data[column], float)
-    low, high = (0.0, 1.0) if len(values) == 0 else (float(values.min()), float(np.quantile(values, 0.98)))
-    visible = {theme: colors[40:] for theme, colors in SEQUENTIAL.items()}
-    mapper = LinearColorMapper(low=0.0 if color == "charge" else low, high=max(high, low + 1e-6))
-    themed(mapper, palette=visible)
-    rectangles = plot.rect(
-        *axes, **size, source=source, line_width=0, fill_alpha="probability",
-        fill_color={"field": column, "transform": mapper},
-    )  # fmt: skip
-    plot.add_layout(color_bar(mapper, 1.0, unit), "right")
-    hover = _hover()
-    hover.renderers = [rectangles]
-    plot.add_tools(hover)
-    add_marks(plot, name, volume)
-    ranges = {"x_range": plot.x_range, "y_range": plot.y_range}
-    plot.js_on_event(Tap, CustomJS(args={"plane": name, "group": volume, **ranges}, code=TAP_JS))
-    return finish(plot)
-
-
-def _hover() -> HoverTool:
-    return HoverTool(
-        tooltips=[
-            ("pixel", "column @column, row @row"),
-            ("time", "@time{0.0} µs"),
-            ("charge", "@kiloelectrons{0.00} ke⁻"),
-            ("probability", "@probability{0.00}"),
-        ]
-    )
-
-
-def _range(values: np.ndarray) -> Range1d:
+def _ends(values: np.ndarray) -> tuple[float, float]:
     if len(values) == 0:
-        return Range1d(0, 1)
+        return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * (high - low) + 0.5
-    return Range1d(low - margin, high + margin)
+    return low - margin, high + margin

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from bokeh.embed import components
 from bokeh.models import LayoutDOM
-from bokeh.resources import Resources
+from holoviews.core import Dimensioned
 
+from dptoolkit.views.elements import draw
 from dptoolkit.views.event import EventView, readout_layout, summary
+from dptoolkit.views.export import bokeh_script, filling
 from dptoolkit.views.segments3d import scene_fragment
 from dptoolkit.views.theme import THEME_JS, css
 
@@ -56,11 +58,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report: text (plain), and any of figure, table and event below it."""
+    """A part of a report: text (plain), and any of figure (an element), table and event below it."""
 
     title: str
     text: str = ""
-    figure: LayoutDOM | None = None
+    figure: Dimensioned | None = None
     table: Table | None = None
     event: EventView | None = None
 
@@ -86,7 +88,7 @@ def _section(section: Section, name: str, models: dict[str, LayoutDOM]) -> str:
     if section.event is not None:
         parts.append(f'<div class="inside">{_event(section.event, f"{name}-event", models)}</div>')
     if section.figure is not None:
-        models[name] = section.figure
+        models[name] = draw(section.figure)
         parts.append(f'<div class="card plot">{_slot(name)}</div>')
     if section.table is not None:
         parts.append(f'<div class="card">{_table(section.table)}</div>')
@@ -126,9 +128,9 @@ def _page(title: str, facts: Mapping[str, str], body: str, models: Mapping[str, 
     script = scripts = ""
     if models:
         script, divs = components(dict(models), wrap_script=True)
-        scripts = Resources(mode="inline", components=["bokeh"]).render_js()
+        scripts = bokeh_script()
         for name, div in divs.items():
-            body = body.replace(_slot(name), div.replace("<div ", '<div style="height:100%" ', 1))
+            body = body.replace(_slot(name), filling(div))
     shown = "".join(
         f"<span>{html.escape(name)}<b>{html.escape(value)}</b></span>" for name, value in facts.items()
     )

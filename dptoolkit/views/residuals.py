@@ -1,51 +1,52 @@
 """Hits of a calibration against their predictions, along the drift."""
 
-from typing import Any
-
+import holoviews as hv
 import numpy as np
-from bokeh.layouts import row
-from bokeh.models import Span, Whisker
-from bokeh.models.sources import ColumnDataSource
-from bokeh.plotting import figure
 
+from dptoolkit.views.elements import inked, quantity, styled
 from dptoolkit.views.report import Section
 
 BINS = 10
 """Of the drift distance."""
+MEDIAN = "#d62728"
+"""Colour of the medians."""
 
 
 def residual_sections(distance: np.ndarray, charge: np.ndarray, time: np.ndarray) -> list[Section]:
-    """A section for a report; a number a hit.
+    """Sections of a report; a number a hit.
 
     `distance`: drift distance [cm]; `charge`: measured over predicted; `time`: measured - predicted [us].
     """
-    text = (
-        f"{len(distance)} hits: a point each, and the median with its error in {BINS} bins. A slope of the "
-        "charge is a lifetime that does not fit, one of the time a velocity; the spread of the charge is "
-        "that of the energy loss."
-    )
-    plots = row(
-        along_drift(distance, charge, "charge, data / model", 1.0, (0.4, 2.2)),
-        along_drift(distance, time, "time, data - model [us]", 0.0, (-2.0, 2.0)),
-        sizing_mode="stretch_both",
-    )
-    return [Section("Data and model along the drift", text, figure=plots)]
+    shown = f"{len(distance)} hits: a point each, and the median with its error in {BINS} bins."
+    ratio, late = quantity("charge, data / model"), quantity("time, data - model", "us")
+    return [
+        Section(
+            "Charge along the drift",
+            f"{shown} A slope is a lifetime that does not fit; the spread is that of the energy loss.",
+            figure=along_drift(distance, charge, ratio, 1.0, (0.4, 2.2)),
+        ),
+        Section(
+            "Time along the drift",
+            f"{shown} A slope is a drift velocity that does not fit.",
+            figure=along_drift(distance, time, late, 0.0, (-2.0, 2.0)),
+        ),
+    ]
 
 
 def along_drift(
-    distance: np.ndarray, values: np.ndarray, label: str, expected: float, span: tuple[float, float]
-) -> Any:
+    distance: np.ndarray, values: np.ndarray, what: hv.Dimension, expected: float, span: tuple[float, float]
+) -> hv.Overlay:
     """Values against drift distance [cm], with medians; what lies outside `span` is drawn at its edge."""
-    plot = figure(
-        x_axis_label="drift distance [cm]", y_axis_label=label, y_range=span, sizing_mode="stretch_both"
-    )
-    plot.scatter(distance, np.clip(values, *span), size=3, alpha=0.35)
+    x = quantity("drift distance", "cm")
     middle, median, error = profile(distance, values)
-    source = ColumnDataSource({"x": middle, "y": median, "low": median - error, "high": median + error})
-    plot.scatter("x", "y", source=source, size=8, color="#d62728")
-    plot.add_layout(Whisker(base="x", lower="low", upper="high", source=source, line_color="#d62728"))
-    plot.add_layout(Span(location=expected, dimension="width", line_dash="dashed", line_color="gray"))
-    return plot
+    ink = inked(fill_color="accent", line_color="accent")
+    parts = [
+        styled(hv.Points((distance, np.clip(values, *span)), [x, what]), size=3, alpha=0.35, hooks=[ink]),
+        styled(hv.HLine(expected), line_dash="dashed", line_width=1, color="gray"),
+        styled(hv.ErrorBars((middle, median, error), x, [what, "error"]), line_color=MEDIAN),
+        styled(hv.Points((middle, median), [x, what]), size=8, color=MEDIAN),
+    ]
+    return styled(hv.Overlay(parts), ylim=span, xlabel=x.pprint_label, ylabel=what.pprint_label)
 
 
 def profile(distance: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -85,6 +85,7 @@ RULES: dict[str, dict[str, dict[str, str]]] = {
         },
         "LinearAxis": _axis(color),
         "LogAxis": _axis(color),
+        "CategoricalAxis": _axis(color),
         "Grid": {"grid_line_color": color["line"]},
         "Title": {"text_color": color["text"]},
         "ColorBar": {

@@ -1,4 +1,3 @@
-import shutil
 import subprocess
 import sys
 import time
@@ -6,7 +5,8 @@ import urllib.request
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from dptoolkit.views.browser import find_browser
+
 FLAGS = [
     "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--disable-background-networking", "--disable-component-update", "--no-first-run",
@@ -17,9 +17,10 @@ FLAGS = [
 def browser():
     """The installed Chromium, without a window."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chrome or Chromium is installed")
+    try:
+        program = find_browser()
+    except RuntimeError as error:
+        pytest.skip(str(error))
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium

@@ -1,8 +1,4 @@
-from pathlib import Path
-
 import pytest
-
-BROWSER = Path("/usr/bin/chromium")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dptoolkit.events import Waveforms
-from dptoolkit.views.assemble import Window, dense, embedded, groups, waveform
+from dptoolkit.views.assemble import Window, dense, groups, picture, sixteen_bits, strongest_channel, waveform
 
 
 @pytest.fixture
@@ -53,24 +53,37 @@ def test_groups_are_those_with_signals_the_largest_first(waveforms):
     assert groups(waveforms, 7) == []
 
 
-def test_embedded_image_keeps_the_signal_to_sixteen_bits(waveforms):
-    image = embedded(waveforms, 0, 0)
-    exact, _, _ = dense(waveforms, 0, 0)
-    assert np.abs(image.values.T * image.unit_step - exact).max() <= image.unit_step / 2 * 1.001
+def test_strongest_channel_holds_the_largest_sample(waveforms):
+    image, channel0, _ = dense(waveforms, 0, 0)
+    row = np.unravel_index(np.argmax(np.abs(image)), image.shape)[0]
+    assert strongest_channel(waveforms, 0) == channel0 + row
 
 
-def test_embedded_image_keeps_counts_exactly(waveforms):
-    import equinox as eqx
+def test_picture_has_its_samples_at_their_channels_and_times(waveforms):
+    seen = picture(waveforms, 0, 0)
+    np.testing.assert_allclose(seen.values.T, dense(waveforms, 0, 0)[0], rtol=1e-6)
+    np.testing.assert_array_equal(seen.channels, np.arange(24))
+    np.testing.assert_array_equal(seen.times, 32.0 + 0.5 * np.arange(64))
+    assert seen.bounds == (-0.5, 31.75, 23.5, 63.75)
 
-    counts = eqx.tree_at(lambda w: w.samples, waveforms, jnp.round(100 * waveforms.samples))
-    image = embedded(counts, 0, 0)
-    assert image.unit_step == 1.0
-    np.testing.assert_array_equal(image.values.T, dense(counts, 0, 0)[0])
+
+def test_sixteen_bits_keep_the_signal():
+    exact = np.random.default_rng(0).normal(size=(8, 9))
+    values, step = sixteen_bits(exact)
+    assert values.dtype == np.int16 and np.abs(values * step - exact).max() <= step / 2 * 1.001
 
 
-def test_rebinning_keeps_the_strongest_sample(monkeypatch, waveforms):
+def test_sixteen_bits_keep_counts_exactly():
+    counts = np.round(100 * np.random.default_rng(0).normal(size=(8, 9)))
+    values, step = sixteen_bits(counts)
+    assert step == 1.0
+    np.testing.assert_array_equal(values, counts)
+
+
+def test_rebinning_keeps_the_strongest_sample_and_the_window(monkeypatch, waveforms):
+    whole = picture(waveforms, 0, 0)
     monkeypatch.setattr("dptoolkit.views.assemble.MAX_CELLS", 300)
-    image = embedded(waveforms, 0, 0)
-    exact, _, _ = dense(waveforms, 0, 0)
-    assert image.values.size <= 400 and image.channels_per_bin * image.ticks_per_bin > 1
-    assert np.abs(image.values).max() * image.unit_step == pytest.approx(np.abs(exact).max(), rel=1e-3)
+    seen = picture(waveforms, 0, 0)
+    assert seen.values.size <= 400 and seen.channels_per_bin * seen.ticks_per_bin > 1
+    assert np.abs(seen.values).max() == np.abs(whole.values).max()
+    assert seen.bounds[:2] == whole.bounds[:2] and seen.times[0] > whole.times[0]

@@ -1,9 +1,10 @@
 import shutil
 
+import holoviews as hv
 import pytest
-from bokeh.plotting import figure
 
 from dptoolkit.views.browser import BROWSERS
+from dptoolkit.views.elements import quantity, styled
 from dptoolkit.views.export import save_html, save_png, save_svg
 
 needs_browser = pytest.mark.skipif(
@@ -13,9 +14,9 @@ needs_browser = pytest.mark.skipif(
 
 @pytest.fixture
 def plot():
-    drawn = figure(title="a line", x_axis_label="time [µs]", y_axis_label="signal [ADC]")
-    drawn.line([0, 1], [0, 1])
-    return drawn
+    return styled(
+        hv.Curve([(0, 0), (1, 1)], quantity("time", "µs"), quantity("signal", "ADC")), title="a line"
+    )
 
 
 def test_html_is_written_whole_without_a_browser(plot, tmp_path, monkeypatch):

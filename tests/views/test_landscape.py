@@ -1,12 +1,14 @@
 """Figures of landscapes: what they say is what was computed."""
 
+import holoviews as hv
 import numpy as np
 import pytest
 
 from dptoolkit.inference import SquaredDifference, fit, landscape, profile, whitened
 from dptoolkit.inference.landscape import Axis
+from dptoolkit.views.elements import draw
 from dptoolkit.views.export import save_png
-from dptoolkit.views.landscape import axis_label, map_figure, profile_figure, scan_figure
+from dptoolkit.views.landscape import axis_label, descent_path, landscape_map, landscape_scan, profile_curve
 from dptoolkit.views.theme import apply
 from tests.inference.decay import TRUTH, toy
 from tests.views.test_export import needs_browser
@@ -36,29 +38,40 @@ def test_a_map_names_truth_estimate_errors_and_every_method(theme, fitted):
     problem, result = fitted
     found = landscape(problem, NAMES, at=result.estimate, n=5)
     ways = {name: fit(problem, method=name, max_steps=5) for name in ("gauss-newton", "adam")}
-    plot = map_figure(found, descents=ways, truth=TRUTH, estimate=result.estimate)
+    plot = draw(landscape_map(found, descents=ways, truth=TRUTH, estimate=result.estimate))
     apply(plot, theme)
     assert labels(plot) == ["1σ and 2σ", "gauss-newton", "adam", "estimate", "truth"]
     assert plot.yaxis[0].axis_label == "lifetime [µs]"
 
 
+def test_a_descent_goes_over_the_map_step_by_step(fitted):
+    problem, result = fitted
+    found = landscape(problem, NAMES, at=result.estimate, n=5)
+    way = descent_path(found, result, "gauss-newton")
+    curve = next(part for part in way if isinstance(part, hv.Curve))
+    steps = np.column_stack([curve.dimension_values(i) for i in (0, 1)])
+    np.testing.assert_array_equal(steps, found.descent(result))
+    assert curve.vdims[0].unit == "µs"
+
+
 def test_a_whitened_map_is_square(fitted):
     problem, result = fitted
-    plot = map_figure(whitened(problem, NAMES, at=result.estimate, n=5))
+    plot = draw(landscape_map(whitened(problem, NAMES, at=result.estimate, n=5)))
     assert plot.frame_width == plot.frame_height
     assert (plot.x_range.start, plot.x_range.end) == (plot.y_range.start, plot.y_range.end)
 
 
 def test_a_map_of_a_loss_without_errors_has_no_ellipse(fitted):
     problem, result = fitted
-    plot = map_figure(landscape(problem.with_loss(SquaredDifference()), NAMES, at=result.estimate, n=5))
-    assert not plot.legend
+    found = landscape(problem.with_loss(SquaredDifference()), NAMES, at=result.estimate, n=5)
+    plot = draw(landscape_map(found))
+    assert not any(legend.items for legend in plot.legend)
 
 
 def test_a_profile_quotes_its_interval(fitted):
     problem, result = fitted
     found = profile(problem, "lifetime", at=result.estimate, n=7)
-    title = profile_figure(found, truth=TRUTH["lifetime"]).title.text
+    title = draw(profile_curve(found, truth=TRUTH["lifetime"])).title.text
     low, high = found.interval()
     # data without noise: the estimate is the truth
     assert title.startswith("lifetime = 11.0") and f"+{high - 11:.2f}  −{11 - low:.2f} µs" in title
@@ -69,6 +82,6 @@ def test_a_profile_quotes_its_interval(fitted):
 def test_a_scan_is_drawn(fitted, tmp_path):
     problem, result = fitted
     scan = landscape(problem, ["height"], at=result.estimate, n=7)
-    plot = scan_figure(scan, truth=TRUTH, estimate=result.estimate)
-    assert {"loss", "Fisher", "truth", "estimate"} == set(labels(plot))
+    plot = landscape_scan(scan, truth=TRUTH, estimate=result.estimate)
+    assert {"loss", "Fisher", "truth", "estimate"} == set(labels(draw(plot)))
     assert save_png(plot, tmp_path / "scan.png", width=640, height=400).stat().st_size > 10_000
