@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -154,15 +155,14 @@ def segments_from_arrays(
     length = np.linalg.norm(end - start, axis=1) if dx is None else dx
     ints = {"event": event, "track": track, "pdg": pdg}
     real = jnp.result_type(float)
-    return Segments(
-        start=jnp.asarray(start, real),
-        end=jnp.asarray(end, real),
-        de=jnp.asarray(np.broadcast_to(de, n), real),
-        dx=jnp.asarray(np.broadcast_to(length, n), real),
-        t0=jnp.asarray(np.broadcast_to(t0, n), real),
-        valid=jnp.ones(n, bool),
-        **{name: jnp.asarray(np.broadcast_to(value, n), jnp.int32) for name, value in ints.items()},
-    )
+    columns = {
+        "start": start.astype(real),
+        "end": end.astype(real),
+        **{name: np.broadcast_to(x, n).astype(real) for name, x in (("de", de), ("dx", length), ("t0", t0))},
+        "valid": np.ones(n, bool),
+        **{name: np.broadcast_to(value, n).astype(np.int32) for name, value in ints.items()},
+    }
+    return Segments(**{name: jnp.asarray(column) for name, column in columns.items()})
 
 
 def pad(segments: Segments, n: int) -> Segments:
@@ -228,4 +228,8 @@ def distinct_rows(
 
 
 def _pad(array: Array, extra: int) -> Array:
-    return jnp.pad(array, [(0, extra)] + [(0, 0)] * (array.ndim - 1))
+    """On the host where values are known: JAX would compile a program for every length."""
+    width = [(0, extra)] + [(0, 0)] * (array.ndim - 1)
+    if isinstance(array, jax.core.Tracer):
+        return jnp.pad(array, width)
+    return jnp.asarray(np.pad(np.asarray(array), width))
