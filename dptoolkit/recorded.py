@@ -173,9 +173,10 @@ class RecordedCalibration:
 def effective(detector: LArTPC) -> list[str]:
     """What single muons determine safely: typical values, but the drift speed and all recombination but one.
 
-    Their dE/dx hardly varies, so a second one would only follow the first; the first is then the scale of the
-    charge, with the model of recombination and the gain in it. The speed has false minima where it begins more
-    than about 1 % off: ends of tracks at the cathode pull only from nearby. Free it by name, from a good start.
+    Their dE/dx hardly varies, so a second one would only follow the first; the first is then the scale of
+    the charge, with the model of recombination and the gain in it. The speed has false minima where it begins
+    more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free it by name, from a good
+    start.
     """
     paths = [path for path in calibrated(detector) if not path.startswith(("field.", "drift.velocity"))]
     recombination = [path for path in paths if path.startswith("recombination.")]

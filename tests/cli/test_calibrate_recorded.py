@@ -76,8 +76,8 @@ def test_constants_of_a_detector_with_other_settings_and_another_recombination_a
 ) -> None:
     """Cosmic muons with delta rays, scattering, noise; simulated with the box model and other settings.
 
-    The bias of the model: the charge within 5 %. The field is what it started from, 0.5 kV/cm: the drift speed
-    has false minima, and a fit that begins 1 % off may stay there with errors that are too small.
+    The bias of the model: the charge within 5 %. The field is what it started from, 0.5 kV/cm: the drift
+    speed has false minima, and a fit that begins 1 % off may stay there with errors that are too small.
     """
     other = tmp_path / "small-pixel.yaml"
     other.write_text(source_text("small-pixel").replace("type: Birks", "type: ModifiedBox"))
