@@ -24,9 +24,14 @@ from dptoolkit.cli.shell import say
 from dptoolkit.inference.calibration import table
 from dptoolkit.inference.fit import fit
 from dptoolkit.inference.losses import loss_of
+from dptoolkit.inference.optimise import GaussNewton
 from dptoolkit.io.recorded import Recorded, read_recorded
 from dptoolkit.recorded import ControlSample, RecordedCalibration, control_sample, hit_residuals
 from dptoolkit.views.residuals import residual_sections
+
+TOLERANCE = 0.02
+"""Converged when the loss is expected to fall by less: a fifth of a standard deviation; tracks are fitted to
+no more."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     say(f"{data}: {sample.note}")
     emptied(output, resume)
     problem = calibration.problem(sample.tracks, None if asked.loss == "auto" else loss_of(asked.loss))
-    run = partial(fit, problem, method=asked.method, checkpoint=output / "checkpoint.npz")
+    method = GaussNewton(tolerance=TOLERANCE) if asked.method == "gauss-newton" else asked.method
+    run = partial(fit, problem, method=method, checkpoint=output / "checkpoint.npz")
     result, seconds = run_with_progress(problem, run)
     rows = table(problem, result, None)
     facts = _facts(recorded, model.name, sample, asked)
