@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dptoolkit.atomic import write_text
 from dptoolkit.cli.describe import parse_assignments, set_parameters
 from dptoolkit.cli.options import (
     MAX_SEED,
@@ -21,16 +20,26 @@ from dptoolkit.cli.options import (
     Start,
     check_words,
     paths,
-    results_folder,
 )
-from dptoolkit.cli.output import as_json, busy
-from dptoolkit.cli.shell import INTERRUPTED, NOT_CONVERGED, say
+from dptoolkit.cli.output import busy
+from dptoolkit.cli.results import (
+    emptied,
+    end,
+    folder_for,
+    run_with_progress,
+    say_results,
+    write_report,
+    write_results,
+)
+from dptoolkit.cli.shell import say
 
 
 def calibrate(
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="FILE", help="Segments, with --toy-truth or --set, to make a toy."),
+        typer.Option(
+            "--data", metavar="FILE", help="Recorded read-out; or segments, with --toy-truth or --set: a toy."
+        ),
     ],
     detector: DetectorName,
     output: Folder = None,
@@ -44,6 +53,26 @@ def calibrate(
     ] = None,
     free: Free = None,
     start: Start = None,
+    t0: Annotated[
+        str | None,
+        typer.Option(
+            "--t0", metavar="TIME", help="Of all recorded events, where the file does not say: '0 us'."
+        ),
+    ] = None,
+    dedx: Annotated[
+        str,
+        typer.Option(
+            "--dedx",
+            metavar="WHICH",
+            help="Of recorded muons: restricted, or mean if it does not fluctuate.",
+        ),
+    ] = "restricted",
+    constants: Annotated[
+        Path | None,
+        typer.Option(
+            "--constants", metavar="FILE", help="Start from the constants.json of an earlier calibration."
+        ),
+    ] = None,
     noise: Annotated[
         bool, typer.Option("--noise/--no-noise", help="Noise and fluctuations in the data of the toy.")
     ] = False,
@@ -57,24 +86,35 @@ def calibrate(
 ) -> None:
     """Fit parameters of a detector to events, with errors and correlations.
 
-    Writes result.json, report.html and checkpoints into FOLDER. After Ctrl-C the steps so far are kept;
-    --resume goes on exactly there.
+    With --toy-truth or --set the segments of FILE make a toy, whose truth is known. Without, FILE is recorded
+    data: pixel hits and the t0 of each event; nothing else of it is read. Straight muons are found in them,
+    one an event, and fitted along, so that errors include what is not known of them. The drift speed
+    (field.strength) is free only if --free names it; it needs a start within about 1 %.
+
+    Writes result.json, report.html and checkpoints into FOLDER, for recorded data also constants.json, which
+    simulate --constants takes. After Ctrl-C the steps so far are kept; --resume goes on there.
 
     [bold]Examples[/bold]
 
       dptoolkit calibrate -d module0 --data segments.h5 --toy-truth random --seed 3 -o cal
 
       dptoolkit calibrate -d module0 --data segments.h5 --set drift.lifetime='1 ms' --noise -o cal_noise
+
+      dptoolkit calibrate -d module0 --data readout.h5 --free recombination.a,drift.lifetime -o cal_data
     """
-    output = _folder(output, resume, force)
+    output = folder_for(output, resume, force)
     check_words(method, loss)
     if toy_truth not in (None, "random"):
         raise typer.BadParameter(f"--toy-truth {toy_truth}: expected random; values are given with --set")
-    if toy_truth is None and not set_:
-        raise typer.BadParameter("give the truth of the toy: --toy-truth random, or --set PATH=VALUE")
     from dptoolkit.io.readers import check_file
 
     check_file(data)
+    toy_wanted = toy_truth is not None or bool(set_)
+    if not toy_wanted and not _is_recorded(data):
+        raise typer.BadParameter(
+            f"{data} holds no recorded read-out; to make a toy of its segments give a truth: "
+            f"--toy-truth random, or --set PATH=VALUE"
+        )
     from dptoolkit.cache import enable_compilation_cache
 
     enable_compilation_cache()
@@ -82,19 +122,53 @@ def calibrate(
         from dptoolkit.config import load_detector
 
         model = load_detector(detector)
+    if not toy_wanted:
+        from dptoolkit.cli.recorded import Asked, calibrate_recorded
+
+        asked = Asked(paths(free), parse_assignments(start or []), method, loss, events, t0, dedx, constants)
+        return calibrate_recorded(data, model, output, asked, resume)
+    if t0 is not None or constants is not None:
+        raise typer.BadParameter(
+            "--t0 and --constants are for recorded data; leave out --toy-truth and --set"
+        )
     chosen = _Options(model, paths(free), parse_assignments(start or []), noise, seed)
     toy = chosen.toy(toy_truth == "random", set_ or [])
     batches = chosen.batches(data, events, place)
-    _empty(output, resume)
+    emptied(output, resume)
     problem = chosen.problem(toy, *batches, loss)
     result, seconds = _fit(problem, noise, method, output)
     _write(output, problem, result, toy, seconds, _facts(detector, data, seed, noise, problem))
-    if result.stopped == "interrupted":
-        say(f"dptoolkit calibrate: interrupted; {output} has what exists, and --resume goes on from there")
-        raise typer.Exit(INTERRUPTED)
-    if not result.converged:
-        say(f"dptoolkit calibrate: did not converge: {result.stopped}; the results are in {output}")
-        raise typer.Exit(NOT_CONVERGED)
+    end(output, result)
+
+
+def _is_recorded(data: Path) -> bool:
+    from dptoolkit.io.recorded import holds_readout
+
+    return holds_readout(data)
+
+
+def _fit(problem: Any, noise: bool, method: str, output: Path) -> tuple[Any, float]:
+    from functools import partial
+
+    from dptoolkit.calibrate import calibrate as run
+
+    checkpoint = output / "checkpoint.npz"
+    return run_with_progress(
+        problem, partial(run, problem, noise=noise, method=method, checkpoint=checkpoint)
+    )
+
+
+def _write(output: Path, problem: Any, result: Any, toy: Any, seconds: float, facts: Any) -> None:
+    from dataclasses import replace
+
+    from dptoolkit.inference.calibration import table
+
+    rows = table(problem, result, toy.truth)
+    if not toy.noise:  # errors are those of a nominal noise then
+        rows = [replace(row, pull=None) for row in rows]
+    write_results(output, problem, result, rows, facts, {"seconds": seconds})
+    write_report(output, problem, result, rows, facts)
+    say_results(output, result, rows, seconds)
 
 
 class _Options:
@@ -146,47 +220,6 @@ class _Options:
         return problem if loss == "auto" else problem.with_loss(loss_of(loss))
 
 
-def _fit(problem: Any, noise: bool, method: str, output: Path) -> tuple[Any, float]:
-    import time
-
-    from dptoolkit.calibrate import calibrate as run
-
-    names = ", ".join(name.removeprefix("detector.") for name in problem.names)
-    n_batches = len(problem.sources)
-    say(f"fitting {len(problem.names)} parameters: {names}")
-    say(f"every step goes through {n_batches} batches of events; the first one of each shape also compiles")
-    began = time.monotonic()
-    with busy("step 0") as show:
-
-        def tell(snapshot: Any) -> None:
-            left = snapshot.expected_decrease
-            say(f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}")
-            show(f"step {snapshot.step + 1}")
-
-        result = run(problem, noise=noise, method=method, callback=tell, checkpoint=output / "checkpoint.npz")
-    return result, time.monotonic() - began
-
-
-def _folder(output: Path | None, resume: bool, force: bool) -> Path:
-    """Where the results go; nothing is made or removed yet."""
-    output = results_folder(output)
-    if ((output / "result.json").exists() or _checkpoints(output)) and not (resume or force):
-        raise ValueError(f"{output}: holds a calibration; go on with --resume, replace it with --force")
-    return output
-
-
-def _empty(output: Path, resume: bool) -> None:
-    """Make the folder, and remove its checkpoints unless the fit goes on from them."""
-    output.mkdir(exist_ok=True)
-    if not resume:
-        for path in _checkpoints(output):
-            path.unlink()
-
-
-def _checkpoints(output: Path) -> list[Path]:
-    return sorted(output.glob("checkpoint*.npz"))
-
-
 def _facts(detector: str, data: Path, seed: int, noise: bool, problem: Any) -> dict[str, str]:
     quiet = "no noise; errors are those of a nominal one"
     kind = "noise; errors leave out the fluctuations of the charge" if noise else quiet
@@ -197,40 +230,3 @@ def _facts(detector: str, data: Path, seed: int, noise: bool, problem: Any) -> d
         "toy": kind,
         "batches": str(len(problem.sources)),
     }
-
-
-def _write(output: Path, problem: Any, result: Any, toy: Any, seconds: float, facts: Any) -> None:
-    from dataclasses import asdict, replace
-
-    from dptoolkit.inference.calibration import table
-    from dptoolkit.views.calibration import calibration_report
-
-    rows = table(problem, result, toy.truth)
-    if not toy.noise:  # errors are those of a nominal noise then
-        rows = [replace(row, pull=None) for row in rows]
-    known = result.uncertainty
-    document = {
-        **facts,
-        "loss_name": type(problem.loss).__name__,
-        "parameters": [asdict(row) for row in rows],
-        "correlation": result.correlation.tolist(),
-        "fisher_eigenvalues": [] if known is None else known.eigenvalues.tolist(),
-        "unidentifiable": [] if known is None else known.unidentifiable,
-        "steps": result.steps,
-        "stopped": result.stopped,
-        "converged": result.converged,
-        "loss": result.loss,
-        "seconds": seconds,
-    }
-    write_text(output / "result.json", as_json("calibration", document))
-    say(f"{output / 'result.json'}: written; making the report, which compiles for up to a minute")
-    with busy("making the report"):
-        page = calibration_report(problem, result, rows, facts)
-    write_text(output / "report.html", page)
-    for direction in document["unidentifiable"]:
-        say(f"WARNING: the data do not determine {direction}")
-    for row in rows:
-        pull = "" if row.truth is None else f"   truth {row.truth:.5g} ({row.estimate / row.truth - 1:+.3%})"
-        pull += "" if row.pull is None else f", pull {row.pull:+.2f}"
-        say(f"{row.path:32s} {row.estimate:.6g} +- {row.error:.2g} {row.unit}{pull}")
-    say(f"{output / 'report.html'}: {result.steps} steps, {seconds:.0f} s; {result.stopped}")

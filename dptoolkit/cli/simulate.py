@@ -41,6 +41,12 @@ def simulate(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a parameter; repeatable."),
     ] = None,
+    constants: Annotated[
+        Path | None,
+        typer.Option(
+            "--constants", metavar="FILE", help="constants.json of a calibration; --set comes after."
+        ),
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option("--summary", metavar="F.json", help="Write the totals of the run as JSON.")
     ] = None,
@@ -69,7 +75,13 @@ def simulate(
     check_file(file)
     enable_compilation_cache()
     with busy("building the detector"):
-        model = set_parameters(load_detector(detector), set_ or [])
+        model = load_detector(detector)
+        if constants is not None:
+            from dptoolkit.calibration_constants import with_constants
+
+            model, note = with_constants(model, constants)
+            say(note)
+        model = set_parameters(model, set_ or [])
     if output is None:
         raise typer.BadParameter("missing -o OUT.h5: the result is a file; name it")
     from dptoolkit.simulation import Options, simulate_file

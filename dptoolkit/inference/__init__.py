@@ -15,6 +15,8 @@ from dptoolkit.inference.multistart import Basin, MultiStart, multistart, spread
 from dptoolkit.inference.optimise import METHODS, FirstOrder, GaussNewton
 from dptoolkit.inference.problem import Experiment, Problem
 from dptoolkit.inference.profile import Profile, profile
+from dptoolkit.inference.profiled import Own, ProfiledProblem
+from dptoolkit.inference.straggling import StragglingHits
 from dptoolkit.inference.uncertainty import Uncertainty, from_hessian, uncertainty
 from dptoolkit.sources.recorded import SegmentSource
 
@@ -33,12 +35,15 @@ __all__ = [
     "Landscape",
     "MultiScale",
     "MultiStart",
+    "Own",
     "PoissonLikelihood",
     "Problem",
     "Profile",
+    "ProfiledProblem",
     "SegmentSource",
     "Snapshot",
     "SquaredDifference",
+    "StragglingHits",
     "ToyFit",
     "Uncertainty",
     "fit",

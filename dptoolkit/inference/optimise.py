@@ -321,11 +321,13 @@ def _better(reached: State, before: State) -> bool:
 
     Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not where its
     value is least (they can be 1.5 standard deviations apart): on the last of the way the value may rise.
+    A value that falls by half of what was expected is always a good step.
     """
     if not np.isfinite(reached.loss):
         return False
     if before.expected_decrease < NEAR:
-        return reached.expected_decrease < before.expected_decrease
+        fell = before.loss - reached.loss > max(0.5 * before.expected_decrease, ROUNDING * abs(before.loss))
+        return fell or reached.expected_decrease < before.expected_decrease
     return reached.loss < before.loss + ROUNDING * abs(before.loss)
 
 

@@ -193,12 +193,12 @@ class Problem:
     def normals(self, points: Any) -> list[Normal]:
         """`normal` at many points (n, k), as `losses`."""
         self._need_residuals()
-        losses, gradients, matrices = self._at_all(_normal, points)
+        losses, gradients, matrices = self._at_all(normal_of, points)
         return [Normal(float(x), g, m) for x, g, m in zip(losses, gradients, matrices, strict=True)]
 
     def gradient(self, z: Vector) -> tuple[float, np.ndarray]:
         """(loss, its gradient by z), in reverse mode: for any loss and any number of parameters."""
-        parts = [_value_and_grad(*self._setup, z, batch) for batch in self.batches(z)]
+        parts = [value_and_grad_of(*self._setup, z, batch) for batch in self.batches(z)]
         return float(sum(value for value, _ in parts)), _summed([grad for _, grad in parts])
 
     def normal(self, z: Vector) -> Normal:
@@ -207,7 +207,7 @@ class Problem:
         key = np.asarray(z).tobytes()
         if self._last_normal is not None and self._last_normal[0] == key:
             return self._last_normal[1]
-        parts = [_normal(*self._setup, z, batch) for batch in self.batches(z)]
+        parts = [normal_of(*self._setup, z, batch) for batch in self.batches(z)]
         loss, gradient, matrix = (_summed([part[i] for part in parts]) for i in range(3))
         self._last_normal = key, Normal(float(loss), gradient, matrix)
         return self._last_normal[1]
@@ -227,7 +227,7 @@ class Problem:
     def residuals(self, z: Vector) -> np.ndarray:
         """All residuals of the loss at z."""
         self._need_residuals()
-        return np.concatenate([np.asarray(_residuals(*self._setup, z, batch)) for batch in self.batches(z)])
+        return np.concatenate([np.asarray(residuals_of(*self._setup, z, batch)) for batch in self.batches(z)])
 
     def batches(self, z: Vector) -> list[Batch]:
         """Events laid out at z, aligned with what was observed; on the host. The last few are kept."""
@@ -247,7 +247,10 @@ class Problem:
         return self.detector, self.coordinates, self.loss
 
     def _batch(self, z: Vector, number: int) -> Batch:
-        experiment = self.model(z, number)
+        return self._laid_out(self.model(z, number), number)
+
+    def _laid_out(self, experiment: Experiment, number: int) -> Batch:
+        """The events of a batch, laid out for this experiment and aligned with what was observed."""
         layout = experiment.layout()
         like = _rows(experiment, layout)
         extra, observed = align(self.observed[number], like)
@@ -313,7 +316,8 @@ def _experiment(detector: Any, source: Any, values: dict[str, Array]) -> Experim
     return free(experiment, list(values)).merge(values)
 
 
-def _predicted(detector: Any, coordinates: Coordinates, z: Vector, batch: Batch) -> Observables:
+def predicted_of(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Observables:
+    """What is predicted at z, on all rows of a batch."""
     experiment = _experiment(detector, batch.source, coordinates.values(z))
     return extended(experiment(layout=batch.layout), batch.extra)
 
@@ -325,26 +329,28 @@ def _rows(experiment: Experiment, layout: Any) -> Observables:
 
 
 @eqx.filter_jit
-def _value(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch) -> Array:
-    return loss(_predicted(detector, coordinates, z, batch), batch.observed)
+def _value(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
+    return loss(predicted_of(detector, coordinates, z, batch), batch.observed)
 
 
 @eqx.filter_jit
-def _value_and_grad(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch):
+def value_and_grad_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
+    """The loss and its gradient at z."""
     return jax.value_and_grad(lambda z: _value(detector, coordinates, loss, z, batch))(z)
 
 
 @eqx.filter_jit
-def _residuals(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch) -> Array:
-    return loss.residuals(_predicted(detector, coordinates, z, batch), batch.observed)
+def residuals_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
+    """The residuals at z."""
+    return loss.residuals(predicted_of(detector, coordinates, z, batch), batch.observed)
 
 
 @eqx.filter_jit
-def _normal(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch):
+def normal_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
     """Loss, J^T r, J^T J."""
 
     def both(z: Vector) -> tuple[Array, Array]:
-        predicted = _predicted(detector, coordinates, z, batch)
+        predicted = predicted_of(detector, coordinates, z, batch)
         return loss.residuals(predicted, batch.observed), loss(predicted, batch.observed)
 
     def column(direction: Vector) -> tuple[Array, Array, Array]:
@@ -358,14 +364,14 @@ def _normal(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch
 
 
 @eqx.filter_jit
-def _product(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch, v: Vector) -> Array:
-    residuals = lambda z: _residuals(detector, coordinates, loss, z, batch)  # noqa: E731
+def _product(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch, v: Vector) -> Array:
+    residuals = lambda z: residuals_of(detector, coordinates, loss, z, batch)  # noqa: E731
     _, slope = jax.jvp(residuals, (z,), (v,))
     return jax.vjp(residuals, z)[1](slope)[0]
 
 
 @eqx.filter_jit
-def _hessian(detector: Any, coordinates: Coordinates, loss: Any, z: Vector, batch: Batch) -> Array:
+def _hessian(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
     return jax.hessian(lambda z: _value(detector, coordinates, loss, z, batch))(z)
 
 

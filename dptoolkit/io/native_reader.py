@@ -24,7 +24,7 @@ from dptoolkit.io.native_tables import (
     stored_bounds,
 )
 from dptoolkit.io.readers import open_contents
-from dptoolkit.io.readout import CODECS, Readout, Truth, rebuild_truth
+from dptoolkit.io.readout import CODECS, Codec, Readout, Truth, rebuild_truth
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,15 @@ def read_event_file(contents: Group, path: Path, events: str | slice | None = No
     )
 
 
-def _span(contents: Group, path: Path, events: str | slice | None) -> tuple[tuple[int, int], int]:
+def _span(
+    contents: Group,
+    path: Path,
+    events: str | slice | None,
+    needed: tuple[str, ...] = ("events/number", "segments"),
+) -> tuple[tuple[int, int], int]:
     """(first, last + 1) of the events to read, and how many there are; checks the frame of the file."""
     _check_version(contents, path)
-    for name in ("events/number", "segments"):
+    for name in needed:
         if name not in contents:
             raise InputError(
                 f"{path}: {name!r} is missing; it has {', '.join(contents)}; "
@@ -162,21 +167,37 @@ def _read_planes(
 ) -> tuple[dict[str, Readout], dict[str, Truth]]:
     readout, truth = {}, {}
     for plane, group in contents.get("readout", {}).items():
-        attributes = {name: _plain(value) for name, value in group.attrs.items()}
-        codec = CODECS.get(attributes.get("kind", ""))
-        if codec is None:
-            raise InputError(
-                f"{path}: readout {plane!r} is of kind {attributes.get('kind')!r}; expected one of "
-                f"{', '.join(CODECS)}; update dptoolkit"
-            )
-        columns = read_table(group, path, span, n)
-        readout[plane], place = codec.rebuild(columns, attributes)
+        readout[plane], place, codec = _read_plane(group, path, span, n)
         if plane in contents.get("truth", {}):
             back = read_table(contents["truth"][plane], path, span, n)
             back["item"] = back["item"] - group["event_offsets"][span[0]]
             back["segment"] = back["segment"] - contents["segments/event_offsets"][span[0]]
             truth[plane] = rebuild_truth(back, place, codec)
     return readout, truth
+
+
+def read_readout(
+    contents: Group, path: Path, events: str | slice | None = None
+) -> tuple[dict[str, Readout], np.ndarray, tuple[int, int]]:
+    """(read-out by plane, event numbers, first and last + 1 event) of an open native file, and no more."""
+    span, n = _span(contents, path, events, ("events/number", "readout"))
+    planes = {name: _read_plane(group, path, span, n)[0] for name, group in contents["readout"].items()}
+    return planes, contents["events/number"][span[0] : span[1]], span
+
+
+def _read_plane(
+    group: Group, path: Path, span: tuple[int, int], n: int
+) -> tuple[Readout, np.ndarray, type[Codec]]:
+    """(read-out, place there of every row, how it is stored)."""
+    attributes = {name: _plain(value) for name, value in group.attrs.items()}
+    codec = CODECS.get(attributes.get("kind", ""))
+    if codec is None:
+        raise InputError(
+            f"{path}: {group.name!r} is of kind {attributes.get('kind')!r}; expected one of "
+            f"{', '.join(CODECS)}; update dptoolkit"
+        )
+    readout, place = codec.rebuild(read_table(group, path, span, n), attributes)
+    return readout, place, codec
 
 
 def _read_run(contents: Group) -> Run:

@@ -18,9 +18,13 @@ DARK = 0.6
 
 
 def calibration_report(
-    problem: Problem, result: FitResult, rows: Sequence[Row], facts: Mapping[str, str]
+    problem: Problem,
+    result: FitResult,
+    rows: Sequence[Row],
+    facts: Mapping[str, str],
+    more: Sequence[Section] = (),
 ) -> str:
-    """A self-contained page."""
+    """A self-contained page; `more` sections come last."""
     sections = [
         Section("Parameters", _verdict(result), table=_parameters(rows)),
         Section(
@@ -45,7 +49,7 @@ def calibration_report(
                 figure=residuals(problem, result),
             ),
         ]
-    return report_page("Calibration", sections, facts)
+    return report_page("Calibration", [*sections, *more], facts)
 
 
 def convergence(result: FitResult) -> hv.Overlay:

@@ -1,0 +1,112 @@
+"""What a calibration shows while it runs and leaves behind: progress, result.json, report.html."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from dptoolkit.atomic import write_text
+from dptoolkit.cli.options import results_folder
+from dptoolkit.cli.output import as_json, busy
+from dptoolkit.cli.shell import INTERRUPTED, NOT_CONVERGED, say
+
+
+def folder_for(output: Path | None, resume: bool, force: bool) -> Path:
+    """Where the results go; nothing is made or removed yet."""
+    output = results_folder(output)
+    if ((output / "result.json").exists() or checkpoints(output)) and not (resume or force):
+        raise ValueError(f"{output}: holds a calibration; go on with --resume, replace it with --force")
+    return output
+
+
+def emptied(output: Path, resume: bool) -> None:
+    """Make the folder, and remove its checkpoints unless the fit goes on from them."""
+    output.mkdir(exist_ok=True)
+    if not resume:
+        for path in checkpoints(output):
+            path.unlink()
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """Those of an earlier run."""
+    return sorted(output.glob("checkpoint*.npz"))
+
+
+def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float]:
+    """(result of `run(callback=...)`, seconds it took)."""
+    names = ", ".join(name.removeprefix("detector.") for name in problem.names)
+    n_batches = len(problem.sources)
+    say(f"fitting {len(problem.names)} parameters: {names}")
+    say(f"every step goes through {n_batches} batches of events; the first one of each shape also compiles")
+    began = time.monotonic()
+    with busy("step 0") as show:
+
+        def tell(snapshot: Any) -> None:
+            left = snapshot.expected_decrease
+            say(f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}")
+            show(f"step {snapshot.step + 1}")
+
+        result = run(callback=tell)
+    return result, time.monotonic() - began
+
+
+def write_results(
+    output: Path, problem: Any, result: Any, rows: Sequence[Any], facts: dict[str, str], more: dict[str, Any]
+) -> None:
+    """result.json and the table on the terminal; `more` are further keys."""
+    known = result.uncertainty
+    document = {
+        **facts,
+        "loss_name": type(problem.loss).__name__,
+        "parameters": [asdict(row) for row in rows],
+        "correlation": result.correlation.tolist(),
+        "fisher_eigenvalues": [] if known is None else known.eigenvalues.tolist(),
+        "unidentifiable": [] if known is None else known.unidentifiable,
+        "steps": result.steps,
+        "stopped": result.stopped,
+        "converged": result.converged,
+        "loss": result.loss,
+        **more,
+    }
+    write_text(output / "result.json", as_json("calibration", document))
+    say(f"{output / 'result.json'}: written; making the report, which compiles for up to a minute")
+
+
+def write_report(
+    output: Path,
+    problem: Any,
+    result: Any,
+    rows: Sequence[Any],
+    facts: dict[str, str],
+    more: Sequence[Any] = (),
+) -> None:
+    """report.html; `more` are further sections."""
+    from dptoolkit.views.calibration import calibration_report
+
+    with busy("making the report"):
+        page = calibration_report(problem, result, rows, facts, more)
+    write_text(output / "report.html", page)
+
+
+def say_results(output: Path, result: Any, rows: Sequence[Any], seconds: float) -> None:
+    """The table, on the terminal."""
+    for direction in [] if result.uncertainty is None else result.uncertainty.unidentifiable:
+        say(f"WARNING: the data do not determine {direction}")
+    for row in rows:
+        pull = "" if row.truth is None else f"   truth {row.truth:.5g} ({row.estimate / row.truth - 1:+.3%})"
+        pull += "" if row.pull is None else f", pull {row.pull:+.2f}"
+        say(f"{row.path:32s} {row.estimate:.6g} +- {row.error:.2g} {row.unit}{pull}")
+    say(f"{output / 'report.html'}: {result.steps} steps, {seconds:.0f} s; {result.stopped}")
+
+
+def end(output: Path, result: Any) -> None:
+    """The exit code of a fit that was stopped or did not converge."""
+    if result.stopped == "interrupted":
+        say(f"dptoolkit calibrate: interrupted; {output} has what exists, and --resume goes on from there")
+        raise typer.Exit(INTERRUPTED)
+    if not result.converged:
+        say(f"dptoolkit calibrate: did not converge: {result.stopped}; the results are in {output}")
+        raise typer.Exit(NOT_CONVERGED)

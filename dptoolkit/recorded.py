@@ -1,0 +1,254 @@
+"""Calibrate a detector with what it recorded: muons found in the data take the place of a known truth.
+
+One straight muon an event, which crosses or stops, is found in the hits (`reconstruction.lines`) and becomes
+a `Line`: its ends, kinks and energy loss are fitted along with the detector, under priors that are stated
+here. Nothing but read-out and the time of each event is taken from the file.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dptoolkit.charge.pixels import PixelPlane
+from dptoolkit.constants import MUON_MASS
+from dptoolkit.detector import LArTPC, Readout
+from dptoolkit.events import Hits
+from dptoolkit.inference.calibration import calibrated
+from dptoolkit.inference.losses import AbstractLoss
+from dptoolkit.inference.problem import Experiment
+from dptoolkit.inference.profiled import Own, ProfiledProblem
+from dptoolkit.inference.straggling import StragglingHits
+from dptoolkit.io.errors import InputError
+from dptoolkit.io.recorded import Recorded
+from dptoolkit.params import free, replace
+from dptoolkit.reconstruction.lines import FoundLine, NoLine, find_line, points_of
+from dptoolkit.sources.line import Line, MeanLoss, RestrictedLoss
+from dptoolkit.sources.scattering import scattering_angle
+from dptoolkit.sources.species import MUON
+from dptoolkit.sources.stopping import Argon, range_table
+
+CROSSING = 1000.0
+"""Residual range of a crossing muon at its end [cm]: about 2.4 GeV, where the loss hardly depends on it."""
+SOFT = 1000.0
+"""Kinetic energy [MeV] that the kinks of a crossing muon are allowed for: most are harder."""
+SCALE_CROSSING, SCALE_STOPPING = 0.04, 0.02
+"""Widths of the energy loss of a track over that of the model: its energy is unknown; fluctuations."""
+STRETCH = 15.0
+"""Path between kinks [cm]."""
+MOST_KINKS = 7
+STEPS = {"start": 0.1, "end": 0.1, "scale": 0.02}
+"""Expected precision of a track's own parameters [cm], [1]."""
+DEDX = {"restricted": RestrictedLoss, "mean": MeanLoss}
+"""What is compared with the charges: of real, fluctuating losses the part without hard delta rays."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A muon of the control sample."""
+
+    number: int
+    """Of its event."""
+    line: FoundLine
+    t0: float
+    """[us]"""
+    readout: Readout
+    """Of its event; `event` is 0."""
+
+
+@dataclass(frozen=True)
+class ControlSample:
+    """The tracks that a calibration uses, and why other events are left out."""
+
+    tracks: Sequence[Track]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def note(self) -> str:
+        """What was found, in one line."""
+        stopping = sum(track.line.stops for track in self.tracks)
+        text = f"{len(self.tracks)} tracks ({len(self.tracks) - stopping} cross, {stopping} stop)"
+        why = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+        return text + (f"; events left out: {why}" if why else "")
+
+
+def control_sample(recorded: Recorded, detector: LArTPC) -> ControlSample:
+    """One track of every event that has one and a known t0; an error if there is none."""
+    check_same_detector(recorded, detector)
+    if np.isnan(recorded.t0).all():
+        raise InputError(
+            f"{recorded.path}: no event has a t0 (column t0 of interactions, one value an event); the drift "
+            f"distance needs it: add the column, or give the time of all events with --t0 '0 us'"
+        )
+    plane = detector.planes[0]
+    speed = float(detector.drift.speed(detector.field.nominal()))
+    tracks, left_out = [], Counter()
+    for index, (number, t0) in enumerate(zip(recorded.event_numbers, recorded.t0, strict=True)):
+        if np.isnan(t0):
+            left_out["without one t0"] += 1
+            continue
+        hits = _of_event(recorded.readout[plane.name], index)
+        try:
+            line = find_line(*points_of(hits, plane, detector.volumes, speed, float(t0)), detector.volumes)
+        except NoLine as why:
+            left_out[f"with {why}"] += 1
+            continue
+        tracks.append(Track(int(number), line, float(t0), {plane.name: hits}))
+    if not tracks:
+        reasons = ", ".join(f"{count} {why}" for why, count in left_out.items())
+        raise InputError(
+            f"{recorded.path}: no event has a usable track ({reasons}); expected one straight muon an event "
+            f"that crosses or stops; choose other events, or check --detector and t0"
+        )
+    return ControlSample(tracks, dict(left_out))
+
+
+def check_same_detector(recorded: Recorded, detector: LArTPC) -> None:
+    """An error unless the file can come from this detector."""
+    path, planes = recorded.path, {plane.name: plane for plane in detector.planes}
+    if recorded.detector_name and recorded.detector_name != detector.name:
+        raise InputError(
+            f"{path}: was recorded by {recorded.detector_name!r}; expected {detector.name!r}; "
+            f"give --detector {recorded.detector_name}"
+        )
+    if set(recorded.readout) != set(planes):
+        raise InputError(
+            f"{path}: has the planes {', '.join(recorded.readout)}; expected those of {detector.name}: "
+            f"{', '.join(planes)}; give the --detector that recorded it"
+        )
+    for name, part in recorded.readout.items():
+        plane = planes[name]
+        if not isinstance(part, Hits) or not isinstance(plane, PixelPlane) or len(planes) > 1:
+            raise InputError(
+                f"{path}: plane {name!r} holds {type(part).__name__}; recorded data can be calibrated with "
+                f"the hits of one pixel plane so far; of waveforms make toys (--toy-truth random)"
+            )
+        column, row, volume = (np.asarray(part_) for part_ in (part.column, part.row, part.volume))
+        outside = (column < 0) | (column >= plane.n_columns) | (row < 0) | (row >= plane.n_rows)
+        outside |= (volume < 0) | (volume >= len(detector.volumes))
+        if outside.any():
+            raise InputError(
+                f"{path}: {int(outside.sum())} pixels of plane {name!r} do not exist in {detector.name} "
+                f"({plane.n_columns} x {plane.n_rows} in {len(detector.volumes)} volumes); "
+                f"give the --detector that recorded it"
+            )
+
+
+@dataclass(frozen=True)
+class RecordedCalibration:
+    """What a calibration with recorded tracks frees and where it starts; makes the `Problem`."""
+
+    detector: LArTPC
+    free: Sequence[str] = ()
+    """Default: `effective`."""
+    start: Mapping[str, Any] = field(default_factory=dict)
+    dedx: str = "restricted"
+    """Or mean, for tracks without fluctuations."""
+
+    def __post_init__(self) -> None:
+        if self.dedx not in DEDX:
+            raise ValueError(f"dedx {self.dedx!r}: expected one of {', '.join(DEDX)}")
+
+    @property
+    def paths(self) -> list[str]:
+        """In full: wildcards expanded."""
+        return list(free(self.detector, list(self.free) or effective(self.detector)).values)
+
+    def problem(self, tracks: Sequence[Track], loss: AbstractLoss | None = None) -> ProfiledProblem:
+        """The problem of these tracks, whose own parameters are profiled."""
+        model = replace(self.detector, dict(self.start))
+        n_kinks = kinks_for(tracks)
+        lines = [line_source(track, n_kinks, self.dedx) for track in tracks]
+        own = [own_parameters(track.line, n_kinks) for track in tracks]
+        experiments = [Experiment(model, line) for line in lines]
+        observed = [track.readout for track in tracks]
+        return ProfiledProblem(experiments, self.paths, loss or StragglingHits(), observed, own)
+
+
+def effective(detector: LArTPC) -> list[str]:
+    """What single muons determine safely: typical values, but the drift speed and all recombination but one.
+
+    Their dE/dx hardly varies, so a second one would only follow the first; the first is then the scale of
+    the charge, with the model of recombination and the gain in it. The speed has false minima where it begins
+    more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free it by name, from a good
+    start.
+    """
+    paths = [path for path in calibrated(detector) if not path.startswith(("field.", "drift.velocity"))]
+    recombination = [path for path in paths if path.startswith("recombination.")]
+    return [path for path in paths if path not in recombination[1:]]
+
+
+def kinks_for(tracks: Sequence[Track]) -> int:
+    """How many kinks the tracks of a problem have: one every `STRETCH` of the longest."""
+    longest = max(track.line.length for track in tracks)
+    return int(np.clip(np.ceil(longest / STRETCH) - 1, 1, MOST_KINKS))
+
+
+def line_source(track: Track, n_kinks: int, dedx: str) -> Line:
+    """The found track as a source."""
+    line, real = track.line, jnp.result_type(float)
+    return Line(
+        start=jnp.asarray(line.start, real),
+        end=jnp.asarray(line.end, real),
+        kinks=jnp.zeros((n_kinks, 2), real),
+        t0=jnp.asarray(track.t0, real),
+        beyond=jnp.asarray(0.0 if line.stops else CROSSING, real),
+        share=DEDX[dedx](),
+    )
+
+
+def own_parameters(line: FoundLine, n_kinks: int) -> Own:
+    """What of a track is fitted along, and its priors."""
+    ends = [np.where(fixed, 0.0, np.inf) for fixed in line.on_wall]
+    scale = SCALE_STOPPING if line.stops else SCALE_CROSSING
+    angles = np.repeat(_kink_widths(line, n_kinks)[:, None], 2, axis=1)
+    widths = {"start": ends[0], "end": ends[1], "scale": np.array(scale), "kinks": angles}
+    return Own(widths, {**{name: np.array(step) for name, step in STEPS.items()}, "kinks": angles})
+
+
+def _kink_widths(line: FoundLine, n_kinks: int) -> np.ndarray:
+    """Scattering angles at evenly spread places [rad]."""
+    stretch = line.length / (n_kinks + 1)
+    left = stretch * np.arange(n_kinks, 0, -1)
+    energy = np.asarray(range_table(Argon(), MUON).energy(jnp.asarray(left))) if line.stops else SOFT
+    return np.broadcast_to(scattering_angle(energy, MUON_MASS, stretch), n_kinks).astype(float)
+
+
+def _of_event(hits: Any, index: int) -> Hits:
+    """The rows of one event, as event 0."""
+    rows = np.flatnonzero((np.asarray(hits.event) == index) & np.asarray(hits.valid))
+    parts = {f.name: np.asarray(getattr(hits, f.name))[rows] for f in dataclasses.fields(Hits)}
+    return Hits(**{**{k: jnp.asarray(v) for k, v in parts.items()}, "event": jnp.zeros(len(rows), jnp.int32)})
+
+
+@dataclass(frozen=True)
+class HitResiduals:
+    """Hits that both data and model have; a number a hit."""
+
+    distance: np.ndarray
+    """Drift distance [cm]."""
+    charge: np.ndarray
+    """Measured over predicted."""
+    time: np.ndarray
+    """Measured minus predicted [us]."""
+
+
+def hit_residuals(problem: ProfiledProblem, z: Any, tracks: Sequence[Track]) -> HitResiduals:
+    """Of all tracks, at the coordinates z."""
+    parts = []
+    for number, track in enumerate(tracks):
+        detector: Any = problem.model(z, number).detector
+        speed = float(detector.drift.speed(detector.field.nominal()))
+        predicted, observed = problem.compared(z, number)
+        for name, mine in predicted.items():
+            model, measured = (jax.tree.map(np.asarray, part) for part in (mine, observed[name]))
+            both = (model.probability > 0.5) & (measured.probability > 0.5) & model.valid[:, None]
+            distance = (measured.time[both] - track.t0) * speed
+            ratio = measured.charge[both] / model.charge[both]
+            parts.append(np.stack([distance, ratio, measured.time[both] - model.time[both]]))
+    return HitResiduals(*np.concatenate(parts, axis=1))

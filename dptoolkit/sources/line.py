@@ -1,0 +1,122 @@
+"""Muons of a control sample: a line between two points that bends a little, with a known energy loss.
+
+A calibration with recorded tracks fits where each of them ran. Two points, which may lie on walls of the
+detector, say that with the least correlation; the kinks of multiple scattering are offsets from the chord
+that vanish at both ends. Energy comes from the residual range: of one that stops, or is minimum-ionising.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dptoolkit.events import Segments
+from dptoolkit.params import Component, param
+from dptoolkit.sources.species import species_named
+from dptoolkit.sources.stopping import Argon, max_transfer, range_table
+
+
+class AbstractLossShare(Component):
+    """Which part of the mean energy loss a fit expects to see."""
+
+    @abstractmethod
+    def __call__(self, argon: Argon, energy: Float[Array, " n"], mass: float) -> Float[Array, " n"]:
+        """In (0, 1], at kinetic `energy` [MeV]."""
+
+
+class MeanLoss(AbstractLossShare):
+    """All of it: for tracks without fluctuations."""
+
+    def __call__(self, argon: Argon, energy: Float[Array, " n"], mass: float) -> Float[Array, " n"]:
+        return jnp.ones_like(energy)
+
+
+class RestrictedLoss(AbstractLossShare):
+    """The mean loss to delta rays below a cut: those that a pad or wire cannot tell from their track.
+
+    1 - xi (ln(T_max / T_cut) - beta^2 (1 - T_cut / T_max)) / mean, PDG, Passage of particles through matter.
+    """
+
+    cut: Array = param(1.0, "MeV", bounds=(1e-3, 1e5), symbol="T_cut", reference="range 4 mm, a pad")
+
+    def __call__(self, argon: Argon, energy: Float[Array, " n"], mass: float) -> Float[Array, " n"]:
+        beta2 = 1 - (mass / (energy + mass)) ** 2
+        most = max_transfer(energy, mass)
+        ratio = jnp.minimum(self.cut / most, 1.0)
+        lost = argon.transfers(beta2) * (-jnp.log(ratio) - beta2 * (1 - ratio))
+        return 1 - lost / argon.bethe(energy, mass)
+
+
+class Line(Component):
+    """One particle from `start` to `end`, where it has `beyond` of its range left."""
+
+    start: Array = param((0.0, 0.0, 0.0), "cm")
+    end: Array = param((0.0, 0.0, 10.0), "cm")
+    scale: Array = param(1.0, "1", bounds=(0.1, 10.0), symbol="s")
+    """Of the energy loss."""
+    kinks: Array = param((), "rad")
+    """Scattering angles, pairs for two planes across the track, at places evenly spread along it."""
+    t0: Array = param(0.0, "us", symbol="t_0")
+    beyond: Array = param(0.0, "cm", bounds=(0.0, 1e6))
+    """Residual range at the end: 0 where the particle stops."""
+    share: AbstractLossShare = eqx.field(default_factory=MeanLoss)
+    argon: Argon = eqx.field(default_factory=Argon)
+    particle: str = eqx.field(default="muon", static=True)
+    n_segments: int = eqx.field(default=128, static=True)
+
+    def __check_init__(self) -> None:
+        species_named(self.particle)
+        if self.n_segments < 1:
+            raise ValueError(f"Line.n_segments = {self.n_segments}: expected a whole number above 0")
+        for name in ("start", "end"):
+            if jnp.shape(getattr(self, name)) != (3,):
+                raise ValueError(f"Line.{name}: expected x, y, z, got shape {jnp.shape(getattr(self, name))}")
+        if self.kinks.size and (self.kinks.ndim != 2 or self.kinks.shape[1] != 2):
+            raise ValueError(f"Line.kinks: expected pairs of angles, got shape {self.kinks.shape}")
+
+    def __call__(self) -> Segments:
+        """Its segments, from start to end."""
+        points = self.points()
+        step = jnp.sqrt(jnp.sum(jnp.diff(points, axis=0) ** 2, axis=1))
+        passed = jnp.concatenate([jnp.zeros(1, step.dtype), jnp.cumsum(step)])
+        species = species_named(self.particle)
+        energy = range_table(self.argon, species).energy(self.beyond + passed[-1] - passed)
+        share = self.share(self.argon, (energy[1:] + energy[:-1]) / 2, species.mass)
+        n = self.n_segments
+        return Segments(
+            start=points[:-1],
+            end=points[1:],
+            de=self.scale * share * (energy[:-1] - energy[1:]),
+            dx=step,
+            t0=jnp.broadcast_to(self.t0, n),
+            event=jnp.zeros(n, jnp.int32),
+            track=jnp.ones(n, jnp.int32),
+            pdg=jnp.full(n, species.pdg, jnp.int32),
+            valid=jnp.ones(n, bool),
+        )
+
+    def points(self) -> Float[Array, "m 3"]:
+        """The ends of the segments [cm]."""
+        m = len(self.kinks) if self.kinks.size else 0
+        place = np.arange(1, m + 1) / (m + 1)
+        bridge = np.minimum(place[:, None], place) * (1 - np.maximum(place[:, None], place))
+        along = np.arange(self.n_segments + 1) / self.n_segments
+        nodes = np.concatenate([[0.0], place, [1.0]])
+        hats = np.stack([np.interp(along, nodes, row) for row in np.eye(m + 2)[1:-1]], axis=1) if m else None
+        chord = self.end - self.start
+        points = self.start + along[:, None] * chord
+        if hats is None:
+            return points
+        length = jnp.sqrt(jnp.sum(chord**2))
+        return points + length * (hats @ bridge) @ self.kinks @ _across(chord / length)
+
+
+def _across(direction: Float[Array, " 3"]) -> Float[Array, "2 3"]:
+    """Two unit vectors across a direction and each other."""
+    away = jnp.eye(3, dtype=direction.dtype)[jnp.argmin(jnp.abs(jax.lax.stop_gradient(direction)))]
+    side = jnp.cross(direction, away)
+    side = side / jnp.sqrt(jnp.sum(side**2))
+    return jnp.stack([side, jnp.cross(direction, side)])

@@ -1,0 +1,63 @@
+"""Calibration with recorded hits: which tracks are used, what they may do, what is free."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dptoolkit.detector import LArTPC
+from dptoolkit.io.recorded import read_recorded
+from dptoolkit.recorded import (
+    CROSSING,
+    RecordedCalibration,
+    control_sample,
+    effective,
+    kinks_for,
+    line_source,
+    own_parameters,
+)
+from tests.recordings import write_recording
+
+LINES = [
+    ((-10.0, 4.0, -8.0), (10.0, -6.0, 9.0)),
+    ((3.0, 17.736, 2.0), (-4.0, -2.0, 5.0)),
+    ((0.0, 0.0, 0.0), (4.0, 5.0, 6.0)),
+]
+
+
+@pytest.fixture
+def recording(small_pixel: LArTPC, tmp_path: Path) -> Path:
+    return write_recording(tmp_path / "readout.h5", small_pixel, LINES, t0=(0.0, 40.0, 0.0))
+
+
+def test_tracks_are_found_and_others_counted(small_pixel: LArTPC, recording: Path) -> None:
+    sample = control_sample(read_recorded(recording), small_pixel)
+    assert [track.number for track in sample.tracks] == [10, 13]
+    assert [track.line.stops for track in sample.tracks] == [False, True]
+    assert sample.left_out == {"with a track with both ends inside the detector": 1}
+    assert sample.note.startswith("2 tracks (1 cross, 1 stop)")
+
+
+def test_a_track_is_free_but_for_its_walls(small_pixel: LArTPC, recording: Path) -> None:
+    crossing, stopping = control_sample(read_recorded(recording), small_pixel).tracks
+    widths = own_parameters(crossing.line, 2).widths
+    assert widths["start"].tolist() == [0, np.inf, np.inf] == widths["end"].tolist()
+    assert own_parameters(stopping.line, 2).widths["end"].tolist() == [np.inf] * 3
+    bends = [own_parameters(track.line, 2).widths["kinks"][:, 0] for track in (crossing, stopping)]
+    assert bends[1][-1] > bends[1][0] > bends[0][0] > 0, "one that stops scatters more and more"
+    assert kinks_for([crossing, stopping]) == 1
+    sources = [line_source(track, 1, "restricted") for track in (crossing, stopping)]
+    assert [float(source.beyond) for source in sources] == [CROSSING, 0.0]
+    assert float(sources[1]().de.sum()) > 40 and float(sources[1].t0) == 40.0
+
+
+def test_one_number_of_recombination_and_not_the_drift_speed_are_free(
+    small_pixel: LArTPC, recording: Path
+) -> None:
+    free = effective(small_pixel)
+    assert [path for path in free if path.startswith("recombination")] == ["recombination.a"]
+    assert "drift.lifetime" in free and "field.strength" not in free
+    problem = RecordedCalibration(small_pixel).problem(
+        control_sample(read_recorded(recording), small_pixel).tracks
+    )
+    assert list(problem.paths) == [f"detector.{path}" for path in free]
