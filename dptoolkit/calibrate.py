@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit.detector import LArTPC, Readout
@@ -29,6 +30,8 @@ SEGMENTS = 1024
 """Events are computed together up to this many segments."""
 EXACT = 2e-4
 """Tolerance of fits to data without noise, in the units of a nominal one: what single precision resolves."""
+ANGLES = (0.0, 35.0, 60.0, 90.0)
+"""Classes of events by angle to the drift [degrees]."""
 BLURS = ((256.0, 4), (64.0, 4), (16.0, 1))
 """Of the multi-scale losses before the likelihood of waveforms: [us], channels."""
 
@@ -110,6 +113,41 @@ def truth_of(
     """A random truth of the parameters at `paths`, but for those that are given."""
     drawn = random_truth(detector, [path for path in paths if path not in given], seed)
     return {**drawn, **given}
+
+
+def classes_of(batches: Sequence[Segments], detector: LArTPC) -> dict[str, list[str]]:
+    """Labels of batches of events by angle to the drift and by drift distance, for an information budget.
+
+    A batch is where half of its energy lies on either side.
+    """
+    angles, distances = [], []
+    volumes = detector.volumes
+    for segments in batches:
+        volume = volumes.locate((np.asarray(segments.start) + np.asarray(segments.end)) / 2)
+        inside = np.asarray(segments.valid) & (volume >= 0)
+        start, end = (
+            np.asarray(volumes.to_local(point, jnp.asarray(np.maximum(volume, 0)))[2])
+            for point in (segments.start, segments.end)
+        )
+        cosine = np.abs(end - start) / np.maximum(np.asarray(segments.dx), 1e-9)
+        energy = np.where(inside, np.asarray(segments.de), 0.0)
+        angles.append(
+            _class(_median(np.degrees(np.arccos(np.minimum(cosine, 1.0))), energy), ANGLES, "degrees")
+        )
+        thirds = np.round(volumes.drift_length * np.array([0, 1, 2, 3]) / 3, 1)
+        distances.append(_class(_median((start + end) / 2, energy), thirds, "cm"))
+    return {"angle to the drift": angles, "drift distance": distances}
+
+
+def _median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def _class(value: float, edges: Sequence[float] | np.ndarray, unit: str) -> str:
+    number = int(np.clip(np.searchsorted(edges, value) - 1, 0, len(edges) - 2))
+    return f"{edges[number]:g} to {edges[number + 1]:g} {unit}"
 
 
 def _groups(file: EventFile) -> list[slice]:

@@ -7,9 +7,9 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 PerSegment = Float[Array, " n"]
@@ -230,6 +230,6 @@ def distinct_rows(
 def _pad(array: Array, extra: int) -> Array:
     """On the host where values are known: JAX would compile a program for every length."""
     width = [(0, extra)] + [(0, 0)] * (array.ndim - 1)
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return jnp.pad(array, width)
     return jnp.asarray(np.pad(np.asarray(array), width))

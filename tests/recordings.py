@@ -1,4 +1,4 @@
-"""Recorded read-out, made by hand: pads along straight lines; and files with the truth taken out."""
+"""Recorded read-out, made by hand: pads along straight lines."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -137,7 +137,7 @@ def calibrate(
     emptied(output, resume)
     problem = chosen.problem(toy, *batches, loss)
     result, seconds = _fit(problem, noise, method, output)
-    _write(output, problem, result, toy, seconds, _facts(detector, data, seed, noise, problem))
+    _write(output, problem, result, toy, seconds, _facts(detector, data, seed, noise, problem), batches[0])
     end(output, result)
 
 
@@ -158,7 +158,9 @@ def _fit(problem: Any, noise: bool, method: str, output: Path) -> tuple[Any, flo
     )
 
 
-def _write(output: Path, problem: Any, result: Any, toy: Any, seconds: float, facts: Any) -> None:
+def _write(
+    output: Path, problem: Any, result: Any, toy: Any, seconds: float, facts: Any, batches: list[Any]
+) -> None:
     from dataclasses import replace
 
     from dptoolkit.inference.calibration import table
@@ -167,8 +169,26 @@ def _write(output: Path, problem: Any, result: Any, toy: Any, seconds: float, fa
     if not toy.noise:  # errors are those of a nominal noise then
         rows = [replace(row, pull=None) for row in rows]
     write_results(output, problem, result, rows, facts, {"seconds": seconds})
-    write_report(output, problem, result, rows, facts)
+    write_report(output, problem, result, rows, facts, _budgets(problem, result, batches))
     say_results(output, result, rows, seconds)
+
+
+def _budgets(problem: Any, result: Any, batches: list[Any]) -> list[Any]:
+    """What classes of events tell, where there are classes."""
+    import jax.numpy as jnp
+
+    from dptoolkit.calibrate import classes_of
+    from dptoolkit.inference.information import information_budget
+    from dptoolkit.views.calibration import budget_section
+
+    if result.uncertainty is None:
+        return []
+    found, z = classes_of(batches, problem.detector), jnp.asarray(result.history[-1].z, problem.start.dtype)
+    return [
+        budget_section(what, information_budget(problem, z, labels))
+        for what, labels in found.items()
+        if len(set(labels)) > 1
+    ]
 
 
 class _Options:

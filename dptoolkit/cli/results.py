@@ -42,13 +42,17 @@ def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float
     say(f"fitting {len(problem.names)} parameters: {names}")
     say(f"every step goes through {n_batches} batches of events; the first one of each shape also compiles")
     began = time.monotonic()
+    step = 0
     with busy("step 0") as show:
 
         def tell(snapshot: Any) -> None:
+            nonlocal step
             left = snapshot.expected_decrease
             say(f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}")
-            show(f"step {snapshot.step + 1}")
+            step = snapshot.step + 1
+            show(f"step {step}")
 
+        problem.watch = lambda what, done, total: show(f"step {step}: {what}, batch {done} of {total}")
         result = run(callback=tell)
     return result, time.monotonic() - began
 

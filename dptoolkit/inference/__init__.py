@@ -2,6 +2,7 @@
 
 from dptoolkit.inference.campaign import Campaign, ToyFit, run_toys
 from dptoolkit.inference.fit import FitResult, Snapshot, fit, graduated, steps
+from dptoolkit.inference.information import Budget, information_budget
 from dptoolkit.inference.landscape import Axis, Landscape, landscape, whitened
 from dptoolkit.inference.losses import (
     CensoredHits,
@@ -24,6 +25,7 @@ __all__ = [
     "METHODS",
     "Axis",
     "Basin",
+    "Budget",
     "Campaign",
     "CensoredHits",
     "Experiment",
@@ -49,6 +51,7 @@ __all__ = [
     "fit",
     "from_hessian",
     "graduated",
+    "information_budget",
     "landscape",
     "multistart",
     "profile",

@@ -22,6 +22,8 @@ from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
 from dptoolkit.params import Component, free, infos
 
 Vector = Float[Array, " k"]
+Watch = Callable[[str, int, int], Any]
+"""Told what is done to the batches of events, how many are done, and of how many."""
 TOGETHER = 8
 """Points that a device other than a CPU computes side by side."""
 
@@ -113,9 +115,11 @@ class Problem:
         declared = infos(batches[0])
         self.infos = {path: declared[path.split("[")[0]] for path in values}
         self.coordinates = Coordinates.at(values, declared)
+        self.watch: Watch = lambda what, done, total: None
         self._held: dict[int, float] = {}
         self._stages: dict[bytes, list[Batch]] = {}
         self._last_normal: tuple[bytes, Normal] | None = None
+        self._last_parts: tuple[bytes, list[np.ndarray]] | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -144,7 +148,7 @@ class Problem:
     def with_loss(self, loss: AbstractLoss) -> "Problem":
         """The same problem judged by another loss; layouts are shared."""
         other = copy.copy(self)
-        other.loss, other._last_normal = loss, None
+        other.loss, other._last_normal, other._last_parts = loss, None, None
         if loss.sequential != self.loss.sequential:
             other._stages = {}
         return other
@@ -153,7 +157,7 @@ class Problem:
         """The same problem with the first `n` batches of events only."""
         other = copy.copy(self)
         other.sources, other.observed = self.sources[:n], self.observed[:n]
-        other._stages, other._last_normal = {}, None
+        other._stages, other._last_normal, other._last_parts = {}, None, None
         return other
 
     def holding(self, held: Mapping[int, float]) -> "Problem":
@@ -184,7 +188,7 @@ class Problem:
 
     def value(self, z: Vector) -> float:
         """The loss."""
-        return float(sum(_value(*self._setup, z, batch) for batch in self.batches(z)))
+        return float(sum(self._of_each("computing the loss", _value, z)))
 
     def losses(self, points: Any) -> np.ndarray:
         """The loss at many points (n, k): each is laid out anew, in one compiled call for equal shapes."""
@@ -198,7 +202,7 @@ class Problem:
 
     def gradient(self, z: Vector) -> tuple[float, np.ndarray]:
         """(loss, its gradient by z), in reverse mode: for any loss and any number of parameters."""
-        parts = [value_and_grad_of(*self._setup, z, batch) for batch in self.batches(z)]
+        parts = self._of_each("computing the gradient", value_and_grad_of, z)
         return float(sum(value for value, _ in parts)), _summed([grad for _, grad in parts])
 
     def normal(self, z: Vector) -> Normal:
@@ -207,10 +211,20 @@ class Problem:
         key = np.asarray(z).tobytes()
         if self._last_normal is not None and self._last_normal[0] == key:
             return self._last_normal[1]
-        parts = [normal_of(*self._setup, z, batch) for batch in self.batches(z)]
+        parts = self._of_each("computing derivatives", normal_of, z)
         loss, gradient, matrix = (_summed([part[i] for part in parts]) for i in range(3))
         self._last_normal = key, Normal(float(loss), gradient, matrix)
+        self._last_parts = key, [np.asarray(part[2], np.float64) for part in parts]
         return self._last_normal[1]
+
+    def informations(self, z: Vector) -> list[np.ndarray]:
+        """The Fisher information of every batch of events, in coordinates (k, k)."""
+        key = np.asarray(z).tobytes()
+        if self._last_parts is None or self._last_parts[0] != key:
+            self._last_normal = None
+            self.normal(z)
+        assert self._last_parts is not None
+        return self._last_parts[1]
 
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
@@ -234,8 +248,20 @@ class Problem:
         key = np.asarray(z).tobytes()
         if key not in self._stages:
             self._stages = dict(list(self._stages.items())[-1:])
-            self._stages[key] = [self._batch(z, number) for number in range(len(self.sources))]
+            found = []
+            for number in range(len(self.sources)):
+                found.append(self._batch(z, number))
+                self.watch("laying out events", number + 1, len(self.sources))
+            self._stages[key] = found
         return self._stages[key]
+
+    def _of_each(self, what: str, function: Callable[..., Any], z: Vector) -> list[Any]:
+        """`function` of every batch at z; `watch` is told."""
+        batches, parts = self.batches(z), []
+        for number, batch in enumerate(batches):
+            parts.append(jax.block_until_ready(function(*self._setup, z, batch)))
+            self.watch(what, number + 1, len(batches))
+        return parts
 
     def frozen(self, z: Vector) -> Callable[[Vector], Float[Array, ""]]:
         """The loss as a pure function, with the layout of z: to be differentiated or mapped near z."""

@@ -8,6 +8,7 @@ from bokeh.palettes import RdBu11
 
 from dptoolkit.inference.calibration import Row
 from dptoolkit.inference.fit import FitResult
+from dptoolkit.inference.information import Budget
 from dptoolkit.inference.problem import Problem
 from dptoolkit.views.elements import inked, quantity, styled, without_grid
 from dptoolkit.views.report import Section, Table, report_page
@@ -50,6 +51,25 @@ def calibration_report(
             ),
         ]
     return report_page("Calibration", [*sections, *more], facts)
+
+
+def budget_section(what: str, budget: Budget) -> Section:
+    """How much larger the errors are from a class of events alone, and without it; what to collect next."""
+
+    def factor(row: np.ndarray) -> list[str]:
+        ratio = row / budget.errors
+        return [f"{x:.2f}" if np.isfinite(x) else "undetermined" for x in ratio]
+
+    columns = (what, "batches", "events", *(name.removeprefix("detector.") for name in budget.names))
+    rows = []
+    for number, label in enumerate(budget.labels):
+        rows.append((label, str(budget.batches[number]), "alone", *factor(budget.alone[number])))
+        rows.append(("", "", "all others", *factor(budget.without[number])))
+    best = ", ".join(
+        f"{name.removeprefix('detector.')}: {label}" for name, label in budget.collect_next.items()
+    )
+    text = f"Errors in units of those from all events. One more batch helps most, {best}."
+    return Section(f"Information by {what}", text, table=Table(columns, rows))
 
 
 def convergence(result: FitResult) -> hv.Overlay:

@@ -1,0 +1,65 @@
+"""An information budget: which class of events tells what about which parameter, and what to collect next.
+
+The Fisher matrices of batches of events add up, so what a class knows alone, and what is left without it,
+follow from the matrices that the fit has made anyway.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dptoolkit.inference.problem import Problem, Vector
+from dptoolkit.inference.uncertainty import from_information
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Standard errors of the parameters, from all events and from classes of them; infinite: undetermined."""
+
+    names: tuple[str, ...]
+    """Of the parameters (k)."""
+    errors: np.ndarray
+    """From all events (k)."""
+    labels: tuple[str, ...]
+    """Of the classes (c)."""
+    batches: tuple[int, ...]
+    """Batches of events in every class (c)."""
+    alone: np.ndarray
+    """From the events of a class alone (c, k)."""
+    without: np.ndarray
+    """From all others (c, k)."""
+    after_one_more: np.ndarray
+    """From all events and one more batch like the mean of a class (c, k)."""
+
+    @property
+    def collect_next(self) -> dict[str, str]:
+        """For every parameter the class of which one more batch lowers its error most."""
+        best = np.nanargmin(np.where(np.isfinite(self.after_one_more), self.after_one_more, np.inf), axis=0)
+        return {name: self.labels[row] for name, row in zip(self.names, best, strict=True)}
+
+
+def information_budget(problem: Problem, z: Vector, classes: Sequence[str]) -> Budget:
+    """The budget at z; `classes` has a label for every batch of events."""
+    matrices = problem.informations(z)
+    if len(classes) != len(matrices):
+        raise ValueError(f"classes: expected a label for each of {len(matrices)} batches, got {len(classes)}")
+    labels = tuple(sorted(set(classes)))
+    total = np.sum(matrices, axis=0)
+    alone = [np.sum([m for m, c in zip(matrices, classes, strict=True) if c == x], axis=0) for x in labels]
+    counts = tuple(sum(c == label for c in classes) for label in labels)
+
+    def errors(information: np.ndarray) -> np.ndarray:
+        return from_information(problem, z, information).errors
+
+    return Budget(
+        names=problem.names,
+        errors=errors(total),
+        labels=labels,
+        batches=counts,
+        alone=np.array([errors(part) for part in alone]),
+        without=np.array([errors(total - part) for part in alone]),
+        after_one_more=np.array(
+            [errors(total + part / n) for part, n in zip(alone, counts, strict=True)],
+        ),
+    )
