@@ -4,7 +4,7 @@ Each case runs in its own process; the two largest run once.
 
     dptoolkit bench charge [--json]      python benchmarks/bench_charge.py CASE
 
-Floor: see `benchmarking`. The ratio is CPU time over floor. Real events are read from the folder
+Floor: see `dptoolkit.benchmarking`. The ratio is CPU time over floor. Real events are read from the folder
 DPTOOLKIT_DATA (default ../shared/data); a case whose file is absent is left out.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import benchmarking
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dptoolkit import benchmarking
 from dptoolkit.config import load_detector
 from dptoolkit.detector import LArTPC, Layout
 from dptoolkit.events import Segments, bucket, pad

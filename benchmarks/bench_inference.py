@@ -5,10 +5,10 @@ calibration runs once, its compilation apart.
 
     dptoolkit bench inference [--json]      python benchmarks/bench_inference.py CASE
 
-Floor: a step needs the prediction and one forward-mode column for each of k parameters, so k + 1 times the
-floor of a simulation (see `benchmarking`); a calibration needs that for each of its steps. The ratio is CPU
-time over floor. Steps with 1, 2 and 4 batches of a thousand segments, and with 2 and 6 parameters, show how a
-step grows with events (linearly) and with parameters.
+Floor: a step needs the prediction and one forward-mode column for each of k parameters, so k + 1 times
+the floor of a simulation (see `dptoolkit.benchmarking`); a calibration needs that for each of its steps.
+The ratio is CPU time over floor. Steps with 1, 2 and 4 batches of a thousand segments, and with 2 and 6
+parameters, show how a step grows with events (linearly) and with parameters.
 """
 
 import time
@@ -16,11 +16,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import benchmarking
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dptoolkit import benchmarking
 from dptoolkit.calibrate import Calibration, Toy, calibrate, truth_of
 from dptoolkit.config import load_detector
 from dptoolkit.events import bucket, pad

@@ -17,10 +17,11 @@ import numpy as np
 from dptoolkit.detector import LArTPC, Readout
 from dptoolkit.events import Segments, Waveforms, bucket, pad
 from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, random_truth
+from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
 from dptoolkit.inference.optimise import GaussNewton
-from dptoolkit.inference.problem import Experiment, Problem
+from dptoolkit.inference.problem import Problem
 from dptoolkit.io import EventFile, place, read_segments
 from dptoolkit.params import free, replace
 from dptoolkit.simulation import event_key

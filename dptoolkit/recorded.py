@@ -20,8 +20,8 @@ from dptoolkit.constants import MUON_MASS
 from dptoolkit.detector import LArTPC, Readout
 from dptoolkit.events import Hits
 from dptoolkit.inference.calibration import calibrated
+from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.losses import AbstractLoss
-from dptoolkit.inference.problem import Experiment
 from dptoolkit.inference.profiled import Own, ProfiledProblem
 from dptoolkit.inference.straggling import StragglingHits
 from dptoolkit.io.errors import InputError

@@ -7,8 +7,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Int
 
-from dptoolkit.charge.larpix import Before
 from dptoolkit.charge.pad_table import PADS, TICKS, PadTable
+from dptoolkit.charge.pixel_hits import Before
 from dptoolkit.charge.tiles import UNWANTED, Items, padded, padded_items
 from dptoolkit.events import bucket, growth, scale_of
 

@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dptoolkit import units
-from dptoolkit.charge.larpix import Before, LArPix, PixelHits
+from dptoolkit.charge.larpix import LArPix
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.charge.pad_response import build_pad_response
 from dptoolkit.charge.pad_table import PADS, TICKS, PadTable, TimeResponse, induced, pad_table
+from dptoolkit.charge.pixel_hits import Before, PixelHits
 from dptoolkit.charge.pixel_layout import PixelLayout, restricted, with_all_pads
 from dptoolkit.charge.tiles import deal
 from dptoolkit.events import Electrons, Hits

@@ -91,7 +91,6 @@ def _script(name: str) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent))  # benchmarks share a module
     spec.loader.exec_module(module)
     return module
 

@@ -1,6 +1,7 @@
 """Fits: everything is stated against `Problem`, whatever the detector and whatever is free."""
 
 from dptoolkit.inference.campaign import Campaign, ToyFit, run_toys
+from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, fit, graduated, steps
 from dptoolkit.inference.information import Budget, information_budget
 from dptoolkit.inference.landscape import Axis, Landscape, landscape, whitened
@@ -14,7 +15,7 @@ from dptoolkit.inference.losses import (
 )
 from dptoolkit.inference.multistart import Basin, MultiStart, multistart, spread_starts
 from dptoolkit.inference.optimise import METHODS, FirstOrder, GaussNewton
-from dptoolkit.inference.problem import Experiment, Problem
+from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.profile import Profile, profile
 from dptoolkit.inference.profiled import Own, ProfiledProblem
 from dptoolkit.inference.straggling import StragglingHits

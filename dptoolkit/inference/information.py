@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dptoolkit.inference.problem import Problem, Vector
+from dptoolkit.inference.evaluation import Vector
+from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import from_information
 
 
@@ -34,9 +35,12 @@ class Budget:
 
     @property
     def collect_next(self) -> dict[str, str]:
-        """For every parameter the class of which one more batch lowers its error most."""
-        best = np.nanargmin(np.where(np.isfinite(self.after_one_more), self.after_one_more, np.inf), axis=0)
-        return {name: self.labels[row] for name, row in zip(self.names, best, strict=True)}
+        """For every parameter that is determined then, the class of which one more batch helps it most."""
+        return {
+            name: self.labels[int(np.argmin(column))]
+            for name, column in zip(self.names, self.after_one_more.T, strict=True)
+            if np.isfinite(column).any()
+        }
 
 
 def information_budget(problem: Problem, z: Vector, classes: Sequence[str]) -> Budget:

@@ -17,7 +17,8 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
-from dptoolkit.inference.problem import Normal, Problem, Vector
+from dptoolkit.inference.evaluation import Vector
+from dptoolkit.inference.problem import Normal, Problem
 
 TOLERANCE = 1e-3
 """Converged when the loss is expected to fall by less: 1/2 is the change of one standard deviation."""

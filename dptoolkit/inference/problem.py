@@ -8,7 +8,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,61 +16,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.inference.alignment import Observables, align, emptied, extended
+from dptoolkit.inference.alignment import Observables, align
 from dptoolkit.inference.coordinates import Coordinates
+from dptoolkit.inference.evaluation import (
+    Vector,
+    experiment_at,
+    hessian_of,
+    normal_of,
+    product_of,
+    residuals_of,
+    rows_of,
+    value_and_grad_of,
+    value_of,
+)
+from dptoolkit.inference.experiment import Batch, Experiment
 from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
-from dptoolkit.params import Component, free, infos
+from dptoolkit.params import free, infos
 
-Vector = Float[Array, " k"]
 Watch = Callable[[str, int, int], Any]
 """Told what is done to the batches of events, how many are done, and of how many."""
 TOGETHER = 8
 """Points that a device other than a CPU computes side by side."""
-
-
-@runtime_checkable
-class Detector(Protocol):
-    """What a detector offers to a problem.
-
-    For `sequential` losses it also has `given(layout, observed)`: the layout for predictions of everything
-    given what was observed before it.
-    """
-
-    def layout(self, inputs: Any, /) -> Any:
-        """Shapes and index tables for concrete inputs; on the host."""
-        ...
-
-    def __call__(self, inputs: Any, /, key: Array | None = None, layout: Any = None) -> Observables: ...
-
-
-@runtime_checkable
-class Source(Protocol):
-    """What makes the inputs of a detector."""
-
-    def __call__(self) -> Any: ...
-
-
-class Experiment(Component):
-    """The instrument and what happened in it: one pytree."""
-
-    detector: Detector
-    source: Source
-
-    def layout(self) -> Any:
-        """Index tables of the events at hand."""
-        return self.detector.layout(self.source())
-
-    def __call__(self, key: Array | None = None, layout: Any = None) -> Observables:
-        return self.detector(self.source(), key=key, layout=layout)
-
-
-class Batch(eqx.Module):
-    """Events that are computed at once: their source, its layout, and data and prediction on equal rows."""
-
-    source: Source
-    layout: Any
-    extra: Observables
-    observed: Observables
 
 
 @dataclass(frozen=True)
@@ -118,8 +84,7 @@ class Problem:
         self.watch: Watch = lambda what, done, total: None
         self._held: dict[int, float] = {}
         self._stages: dict[bytes, list[Batch]] = {}
-        self._last_normal: tuple[bytes, Normal] | None = None
-        self._last_parts: tuple[bytes, list[np.ndarray]] | None = None
+        self._last: tuple[bytes, list[Normal]] | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -148,7 +113,7 @@ class Problem:
     def with_loss(self, loss: AbstractLoss) -> "Problem":
         """The same problem judged by another loss; layouts are shared."""
         other = copy.copy(self)
-        other.loss, other._last_normal, other._last_parts = loss, None, None
+        other.loss, other._last = loss, None
         if loss.sequential != self.loss.sequential:
             other._stages = {}
         return other
@@ -157,7 +122,7 @@ class Problem:
         """The same problem with the first `n` batches of events only."""
         other = copy.copy(self)
         other.sources, other.observed = self.sources[:n], self.observed[:n]
-        other._stages, other._last_normal, other._last_parts = {}, None, None
+        other._stages, other._last = {}, None
         return other
 
     def holding(self, held: Mapping[int, float]) -> "Problem":
@@ -179,7 +144,7 @@ class Problem:
 
     def model(self, z: Vector, batch: int = 0) -> Experiment:
         """The experiment at the coordinates z."""
-        return _experiment(self.detector, self.sources[batch], self.values(z))
+        return experiment_at(self.detector, self.sources[batch], self.values(z))
 
     def predicted(self, z: Vector, batch: int = 0) -> Observables:
         """What the experiment predicts at z."""
@@ -188,11 +153,11 @@ class Problem:
 
     def value(self, z: Vector) -> float:
         """The loss."""
-        return float(sum(self._of_each("computing the loss", _value, z)))
+        return float(sum(self._of_each("computing the loss", value_of, z)))
 
     def losses(self, points: Any) -> np.ndarray:
         """The loss at many points (n, k): each is laid out anew, in one compiled call for equal shapes."""
-        return self._at_all(_value, points)[0]
+        return self._at_all(value_of, points)[0]
 
     def normals(self, points: Any) -> list[Normal]:
         """`normal` at many points (n, k), as `losses`."""
@@ -207,36 +172,41 @@ class Problem:
 
     def normal(self, z: Vector) -> Normal:
         """Loss, gradient and curvature: one forward-mode column a parameter. The last one is kept."""
-        self._need_residuals()
-        key = np.asarray(z).tobytes()
-        if self._last_normal is not None and self._last_normal[0] == key:
-            return self._last_normal[1]
-        parts = self._of_each("computing derivatives", normal_of, z)
-        loss, gradient, matrix = (_summed([part[i] for part in parts]) for i in range(3))
-        self._last_normal = key, Normal(float(loss), gradient, matrix)
-        self._last_parts = key, [np.asarray(part[2], np.float64) for part in parts]
-        return self._last_normal[1]
+        parts = self._parts(z)
+        gradient, matrix = (
+            _summed([getattr(part, name) for part in parts]) for name in ("gradient", "matrix")
+        )
+        return Normal(sum(part.loss for part in parts), gradient, matrix)
 
     def informations(self, z: Vector) -> list[np.ndarray]:
         """The Fisher information of every batch of events, in coordinates (k, k)."""
+        return [part.matrix for part in self._parts(z)]
+
+    def _parts(self, z: Vector) -> list[Normal]:
+        """`normal` of every batch of events; those of the last point are kept."""
+        self._need_residuals()
         key = np.asarray(z).tobytes()
-        if self._last_parts is None or self._last_parts[0] != key:
-            self._last_normal = None
-            self.normal(z)
-        assert self._last_parts is not None
-        return self._last_parts[1]
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._computed(z)
+        return self._last[1]
+
+    def _computed(self, z: Vector) -> list[Normal]:
+        found = []
+        for loss, gradient, matrix in self._of_each("computing derivatives", normal_of, z):
+            found.append(Normal(float(loss), np.asarray(gradient, float), np.asarray(matrix, float)))
+        return found
 
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
         self._need_residuals()
         batches = self.batches(z)
         return lambda v: _summed(
-            [_product(*self._setup, z, batch, jnp.asarray(v, z.dtype)) for batch in batches]
+            [product_of(*self._setup, z, batch, jnp.asarray(v, z.dtype)) for batch in batches]
         )
 
     def hessian(self, z: Vector) -> np.ndarray:
         """The full second derivative of the loss (k, k)."""
-        return _summed([_hessian(*self._setup, z, batch) for batch in self.batches(z)])
+        return _summed([hessian_of(*self._setup, z, batch) for batch in self.batches(z)])
 
     def residuals(self, z: Vector) -> np.ndarray:
         """All residuals of the loss at z."""
@@ -266,7 +236,7 @@ class Problem:
     def frozen(self, z: Vector) -> Callable[[Vector], Float[Array, ""]]:
         """The loss as a pure function, with the layout of z: to be differentiated or mapped near z."""
         batches = self.batches(z)
-        return lambda other: jnp.sum(jnp.stack([_value(*self._setup, other, batch) for batch in batches]))
+        return lambda other: jnp.sum(jnp.stack([value_of(*self._setup, other, batch) for batch in batches]))
 
     @property
     def _setup(self) -> tuple[Any, Coordinates, AbstractLoss]:
@@ -278,7 +248,7 @@ class Problem:
     def _laid_out(self, experiment: Experiment, number: int) -> Batch:
         """The events of a batch, laid out for this experiment and aligned with what was observed."""
         layout = experiment.layout()
-        like = _rows(experiment, layout)
+        like = rows_of(experiment, layout)
         extra, observed = align(self.observed[number], like)
         if self.loss.sequential:
             layout = self.detector.given(layout, observed)
@@ -335,70 +305,6 @@ def _mapped(function: Any, setup: Any, real: Array, points: Array, batches: Batc
 
     width = None if jax.default_backend() == "cpu" else TOGETHER
     return jax.lax.map(one, (real, points, batches), batch_size=width)
-
-
-def _experiment(detector: Any, source: Any, values: dict[str, Array]) -> Experiment:
-    experiment = Experiment(detector, source)
-    return free(experiment, list(values)).merge(values)
-
-
-def predicted_of(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Observables:
-    """What is predicted at z, on all rows of a batch."""
-    experiment = _experiment(detector, batch.source, coordinates.values(z))
-    return extended(experiment(layout=batch.layout), batch.extra)
-
-
-@eqx.filter_jit
-def _rows(experiment: Experiment, layout: Any) -> Observables:
-    """The rows of a prediction; the compiler leaves out the simulation, of which nothing is used."""
-    return emptied(experiment(layout=layout))
-
-
-@eqx.filter_jit
-def _value(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
-    return loss(predicted_of(detector, coordinates, z, batch), batch.observed)
-
-
-@eqx.filter_jit
-def value_and_grad_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
-    """The loss and its gradient at z."""
-    return jax.value_and_grad(lambda z: _value(detector, coordinates, loss, z, batch))(z)
-
-
-@eqx.filter_jit
-def residuals_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
-    """The residuals at z."""
-    return loss.residuals(predicted_of(detector, coordinates, z, batch), batch.observed)
-
-
-@eqx.filter_jit
-def normal_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
-    """Loss, J^T r, J^T J."""
-
-    def both(z: Vector) -> tuple[Array, Array]:
-        predicted = predicted_of(detector, coordinates, z, batch)
-        return loss.residuals(predicted, batch.observed), loss(predicted, batch.observed)
-
-    def column(direction: Vector) -> tuple[Array, Array, Array]:
-        (r, value), (slope, _) = jax.jvp(both, (z,), (direction,))
-        return r, value, slope
-
-    r, value, columns = jax.vmap(column, out_axes=(None, None, 0))(jnp.eye(len(z), dtype=z.dtype))
-    multiply = jnp.matmul
-    precise = jax.lax.Precision.HIGHEST
-    return value, multiply(columns, r, precision=precise), multiply(columns, columns.T, precision=precise)
-
-
-@eqx.filter_jit
-def _product(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch, v: Vector) -> Array:
-    residuals = lambda z: residuals_of(detector, coordinates, loss, z, batch)  # noqa: E731
-    _, slope = jax.jvp(residuals, (z,), (v,))
-    return jax.vjp(residuals, z)[1](slope)[0]
-
-
-@eqx.filter_jit
-def _hessian(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
-    return jax.hessian(lambda z: _value(detector, coordinates, loss, z, batch))(z)
 
 
 def _summed(parts: list[Any]) -> np.ndarray:

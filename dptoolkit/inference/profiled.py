@@ -12,7 +12,6 @@ LNCS 1883 (2000) 298): with C_e n_e = -h_e - B_e^T z the rest is a problem in z 
 Its inverse is the covariance of z with the sources' uncertainty in it. At every z the n_e are fitted anew.
 """
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,17 +24,10 @@ from jaxtyping import Array
 
 from dptoolkit.inference.alignment import Observables
 from dptoolkit.inference.coordinates import Coordinates
+from dptoolkit.inference.evaluation import Vector, experiment_at, normal_of, predicted_of, value_and_grad_of
+from dptoolkit.inference.experiment import Batch, Experiment
 from dptoolkit.inference.losses import AbstractLoss
-from dptoolkit.inference.problem import (
-    Batch,
-    Experiment,
-    Normal,
-    Problem,
-    Vector,
-    normal_of,
-    predicted_of,
-    value_and_grad_of,
-)
+from dptoolkit.inference.problem import Normal, Problem
 from dptoolkit.params import free
 
 TOLERANCE = 0.2
@@ -154,31 +146,27 @@ class ProfiledProblem(Problem):
         return super().identity + hashlib.sha256(own).hexdigest()[:8]
 
     def with_loss(self, loss: AbstractLoss) -> "ProfiledProblem":
-        other = copy.copy(self)
-        other.loss, other._last_normal = loss, None
+        other: Any = super().with_loss(loss)
         other._blocks = [None for _ in self.own]
         return other
 
     def part(self, n: int) -> "ProfiledProblem":
-        other = copy.copy(self)
-        other.sources, other.observed, other.own = self.sources[:n], self.observed[:n], self.own[:n]
-        other._blocks, other._last_normal = self._blocks[:n], None
+        other: Any = super().part(n)
+        other.own, other._blocks = self.own[:n], self._blocks[:n]
         return other
 
     def holding(self, held: Mapping[int, float]) -> "ProfiledProblem":
-        other = copy.copy(self)
-        other._held, other._blocks = {**self._held, **held}, list(self._blocks)
+        other: Any = super().holding(held)
+        other._blocks = list(self._blocks)
         return other
 
-    def normal(self, z: Vector) -> Normal:
-        """Loss, gradient and curvature with the sources at their best."""
-        self._need_residuals()
-        key = np.asarray(z).tobytes()
-        if self._last_normal is None or self._last_normal[0] != key:
-            parts = [self.block(z, number).reduced() for number in range(len(self.own))]
-            total = [np.sum([getattr(p, name) for p in parts], axis=0) for name in ("gradient", "matrix")]
-            self._last_normal = key, Normal(float(sum(p.loss for p in parts)), *total)
-        return self._last_normal[1]
+    def _computed(self, z: Vector) -> list[Normal]:
+        """With the sources at their best."""
+        found = []
+        for number in range(len(self.own)):
+            found.append(self.block(z, number).reduced())
+            self.watch("fitting sources", number + 1, len(self.own))
+        return found
 
     def value(self, z: Vector) -> float:
         return self.normal(z).loss
@@ -327,9 +315,8 @@ class ProfiledProblem(Problem):
         return jnp.concatenate([z, jnp.asarray(n, z.dtype)])
 
     def _experiment(self, z: Vector, n: np.ndarray, number: int) -> Experiment:
-        experiment = Experiment(self.detector, self.sources[number])
         values = self._joint(number).values(self._together(z, n))
-        return free(experiment, list(values)).merge(values)
+        return experiment_at(self.detector, self.sources[number], values)
 
 
 @eqx.filter_jit

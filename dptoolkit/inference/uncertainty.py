@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from dptoolkit.inference.evaluation import Vector
 from dptoolkit.inference.losses import AbstractResidualLoss
-from dptoolkit.inference.problem import Problem, Vector
+from dptoolkit.inference.problem import Problem
 
 SINGULAR = 1e-6
 """Eigenvalues of C below this are taken for zero: single precision tells no more."""

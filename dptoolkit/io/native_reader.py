@@ -1,7 +1,8 @@
 """Reading the native HDF5 format, which `dptoolkit.io.native` documents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,23 @@ def is_native(contents: Group) -> bool:
     return contents.attrs.get("format") in (FORMAT, FORMAT.encode())
 
 
-def read_native(path: str | Path, events: str | slice | None = None) -> NativeFile:
-    """Read a file, or the events at positions A <= i < B of it ("A:B")."""
-    path = Path(path)
+@contextmanager
+def open_native(path: Path, expected: str) -> Iterator[Group]:
+    """The open file; any that is not native is an error that says what was `expected`."""
     with open_contents(path) as contents:
         if not isinstance(contents, h5py.File) or not is_native(contents):
             raise InputError(
                 f"{path}: is no native file (root attribute format='{FORMAT}' is missing); "
-                f"expected the output of simulate or generate; read_segments reads other formats"
+                f"expected {expected}"
             )
+        yield contents
+
+
+def read_native(path: str | Path, events: str | slice | None = None) -> NativeFile:
+    """Read a file, or the events at positions A <= i < B of it ("A:B")."""
+    path = Path(path)
+    expected = "the output of simulate or generate; read_segments reads other formats"
+    with open_native(path, expected) as contents:
         event_file = read_event_file(contents, path, events)
         span, n = _span(contents, path, events)
         readout, truth = _read_planes(contents, path, span, n)

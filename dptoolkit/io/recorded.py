@@ -15,7 +15,7 @@ import numpy as np
 
 from dptoolkit.io.columns import finite, unit_factor
 from dptoolkit.io.errors import InputError
-from dptoolkit.io.native_reader import is_native, read_readout
+from dptoolkit.io.native_reader import is_native, open_native, read_readout
 from dptoolkit.io.native_tables import Group
 from dptoolkit.io.readers import open_contents
 from dptoolkit.io.readout import Readout
@@ -58,12 +58,8 @@ def holds_readout(path: str | Path) -> bool:
 def read_recorded(path: str | Path, events: str | slice | None = None) -> Recorded:
     """The read-out of a native file, or of the events at positions A <= i < B of it ("A:B")."""
     path = Path(path)
-    with open_contents(path) as contents:
-        if not isinstance(contents, h5py.File) or not is_native(contents):
-            raise InputError(
-                f"{path}: is no native file; expected recorded read-out in the native format; "
-                f"docs/native-format.md says what it must hold"
-            )
+    expected = "recorded read-out in the native format; docs/native-format.md says what it must hold"
+    with open_native(path, expected) as contents:
         if contents.attrs.get("expectation", False):
             raise InputError(
                 f"{path}: holds expected signals; expected recorded ones; simulate without --expectation"

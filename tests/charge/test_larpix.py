@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dptoolkit.charge.larpix import RESET_TICKS, Before, LArPix
+from dptoolkit.charge.larpix import RESET_TICKS, LArPix
+from dptoolkit.charge.pixel_hits import Before
 from dptoolkit.params import infos, replace
 
 TICK = 0.1

@@ -28,9 +28,10 @@ def main(script: str, cases: Cases) -> None:
     """Measure the case named on the command line, or all, and print JSON."""
     enable_compilation_cache()
     if len(sys.argv) > 1:
-        print(json.dumps({"case": sys.argv[1], **cases[sys.argv[1]]()}))
+        found = json.dumps({"case": sys.argv[1], **cases[sys.argv[1]]()})
     else:
-        print(json.dumps(run_cases(script, cases), indent=2))
+        found = json.dumps(run_cases(script, cases), indent=2)
+    sys.stdout.write(found + "\n")
 
 
 def run_cases(script: str, cases: Cases, only: str | None = None) -> list[dict[str, Any]]:

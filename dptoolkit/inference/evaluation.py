@@ -1,0 +1,85 @@
+"""What is computed of a batch of events at a point: pure functions of detector, coordinates, loss, z, batch.
+
+`coordinates` need no more than `values(z)`. Compiled once for a shape.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dptoolkit.inference.alignment import Observables, emptied, extended
+from dptoolkit.inference.experiment import Batch, Experiment
+from dptoolkit.params import free
+
+Vector = Float[Array, " k"]
+
+
+def experiment_at(detector: Any, source: Any, values: dict[str, Array]) -> Experiment:
+    """The experiment with these values of its free leaves."""
+    experiment = Experiment(detector, source)
+    return free(experiment, list(values)).merge(values)
+
+
+def predicted_of(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Observables:
+    """What is predicted at z, on all rows of a batch."""
+    experiment = experiment_at(detector, batch.source, coordinates.values(z))
+    return extended(experiment(layout=batch.layout), batch.extra)
+
+
+@eqx.filter_jit
+def rows_of(experiment: Experiment, layout: Any) -> Observables:
+    """The rows of a prediction; the compiler leaves out the simulation, of which nothing is used."""
+    return emptied(experiment(layout=layout))
+
+
+@eqx.filter_jit
+def value_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
+    """The loss at z."""
+    return loss(predicted_of(detector, coordinates, z, batch), batch.observed)
+
+
+@eqx.filter_jit
+def value_and_grad_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
+    """The loss and its gradient at z."""
+    return jax.value_and_grad(lambda z: value_of(detector, coordinates, loss, z, batch))(z)
+
+
+@eqx.filter_jit
+def residuals_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
+    """The residuals at z."""
+    return loss.residuals(predicted_of(detector, coordinates, z, batch), batch.observed)
+
+
+@eqx.filter_jit
+def normal_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch):
+    """Loss, J^T r, J^T J."""
+
+    def both(z: Vector) -> tuple[Array, Array]:
+        predicted = predicted_of(detector, coordinates, z, batch)
+        return loss.residuals(predicted, batch.observed), loss(predicted, batch.observed)
+
+    def column(direction: Vector) -> tuple[Array, Array, Array]:
+        (r, value), (slope, _) = jax.jvp(both, (z,), (direction,))
+        return r, value, slope
+
+    r, value, columns = jax.vmap(column, out_axes=(None, None, 0))(jnp.eye(len(z), dtype=z.dtype))
+    multiply = jnp.matmul
+    precise = jax.lax.Precision.HIGHEST
+    return value, multiply(columns, r, precision=precise), multiply(columns, columns.T, precision=precise)
+
+
+@eqx.filter_jit
+def product_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch, v: Vector) -> Array:
+    """J^T J v at z."""
+    residuals = lambda z: residuals_of(detector, coordinates, loss, z, batch)  # noqa: E731
+    _, slope = jax.jvp(residuals, (z,), (v,))
+    return jax.vjp(residuals, z)[1](slope)[0]
+
+
+@eqx.filter_jit
+def hessian_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
+    """The second derivative of the loss at z."""
+    return jax.hessian(lambda z: value_of(detector, coordinates, loss, z, batch))(z)
