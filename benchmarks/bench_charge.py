@@ -5,13 +5,11 @@ Each case runs in its own process; the two largest run once.
     dptoolkit bench charge [--json]      python benchmarks/bench_charge.py CASE
 
 Floor: see `dptoolkit.benchmarking`. The ratio is CPU time over floor. Real events are read from the folder
-DPTOOLKIT_DATA (default ../shared/data); a case whose file is absent is left out.
+DPTOOLKIT_DATA (default ../shared/data); a case whose file is absent is skipped.
 """
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -23,7 +21,7 @@ from dptoolkit import benchmarking
 from dptoolkit.config import load_detector
 from dptoolkit.detector import LArTPC, Layout
 from dptoolkit.events import Segments, bucket, pad
-from dptoolkit.io import place, read_segments
+from dptoolkit.io import EventFile, place, read_segments
 from dptoolkit.params import free, infos
 
 REPEATS = 5
@@ -36,28 +34,19 @@ def run(case: str | None) -> list[dict[str, Any]]:
 
 def muon_forward() -> dict[str, Any]:
     """The 5 335-step Geant4 muon in sbnd, three planes, expectation; index tables made before."""
-    found = _muon()
-    if found is None:
-        return {"skipped": "no data"}
-    detector, segments, layout = found
+    detector, segments, layout = _muon()
     return _measure(lambda: detector(segments, layout=layout), len(segments), 3)
 
 
 def muon_layout() -> dict[str, Any]:
     """Its index tables, on the host."""
-    found = _muon()
-    if found is None:
-        return {"skipped": "no data"}
-    detector, segments, _ = found
+    detector, segments, _ = _muon()
     return _measure(lambda: detector.layout(segments), len(segments), 3)
 
 
 def muon_gradient() -> dict[str, Any]:
     """Value and gradient by every parameter, all positions and all energies."""
-    found = _muon()
-    if found is None:
-        return {"skipped": "no data"}
-    detector, segments, layout = found
+    detector, segments, layout = _muon()
     selected = free(detector, list(infos(detector)))
 
     def loss(values: dict[str, Any], start: Any, de: Any) -> Any:
@@ -74,8 +63,6 @@ def module0_events() -> dict[str, Any]:
     """Sixteen events of the mixed sample in module0 pixels, sampled one by one, index tables included."""
     detector = load_detector("module0")
     events = _events("segments/module0_mixed_mu_pi_p.h5", detector)
-    if events is None:
-        return {"skipped": "no data"}
     singles = [events.select(slice(i, i + 1)).segments for i in range(16)]
     padded = [pad(segments, bucket(len(segments))) for segments in singles]
     key = jax.random.key(0)
@@ -107,18 +94,14 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def _muon() -> tuple[LArTPC, Segments, Layout] | None:
+def _muon() -> tuple[LArTPC, Segments, Layout]:
     detector = load_detector("sbnd")
     events = _events("segments/geant4_lar_muon.h5", detector)
-    if events is None:
-        return None
     return detector, events.segments, detector.layout(events.segments)
 
 
-def _events(name: str, detector: LArTPC) -> Any:
-    default = Path(__file__).resolve().parents[1] / "../shared/data"
-    file = Path(os.environ.get("DPTOOLKIT_DATA", default)) / name
-    return place(read_segments(file), detector.volumes, "auto")[0] if file.is_file() else None
+def _events(name: str, detector: LArTPC) -> EventFile:
+    return place(read_segments(benchmarking.data_file(name)), detector.volumes, "auto")[0]
 
 
 def _measure(

@@ -5,6 +5,7 @@ a response that does not depend on the deposit), at the speed that a matrix prod
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -24,26 +25,49 @@ FLOP_PER_DEPOSIT, BYTES_PER_DEPOSIT = 1.5e3, 1.4e3
 Cases = Mapping[str, Callable[[], dict[str, Any]]]
 
 
+class NoData(Exception):
+    """Real events that a case needs are not here."""
+
+
 def main(script: str, cases: Cases) -> None:
     """Measure the case named on the command line, or all, and print JSON."""
     enable_compilation_cache()
     if len(sys.argv) > 1:
-        found = json.dumps({"case": sys.argv[1], **cases[sys.argv[1]]()})
+        found = json.dumps(_measured(sys.argv[1], cases))
     else:
         found = json.dumps(run_cases(script, cases), indent=2)
     sys.stdout.write(found + "\n")
 
 
 def run_cases(script: str, cases: Cases, only: str | None = None) -> list[dict[str, Any]]:
-    """The row of every case, or of one, each from its own process; a case without its data is left out."""
+    """The row of every case, or of one, each from its own process; `skipped` says why one was not run."""
     rows = []
     for name in [only] if only else cases:
         command = [sys.executable, str(Path(script).resolve()), name]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        row = json.loads(answer.splitlines()[-1])
-        if "skipped" not in row:
-            rows.append(row)
+        rows.append(json.loads(answer.splitlines()[-1]))
     return rows
+
+
+def data_file(name: str) -> Path:
+    """A file of the folder DPTOOLKIT_DATA, by default `../shared/data` of here or of the checkout.
+
+    Raises `NoData` if it is absent.
+    """
+    checkout = Path(__file__).resolve().parents[1]
+    near = [base / "../shared/data" for base in (Path.cwd(), checkout)]
+    folders = [Path(os.environ["DPTOOLKIT_DATA"])] if "DPTOOLKIT_DATA" in os.environ else near
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    raise NoData(f"no file {name} in {folders[0]}; DPTOOLKIT_DATA may name the folder")
+
+
+def _measured(name: str, cases: Cases) -> dict[str, Any]:
+    try:
+        return {"case": name, **cases[name]()}
+    except NoData as error:
+        return {"case": name, "skipped": str(error)}
 
 
 def row(cpu: float, wall: float, first: float, floor: float) -> dict[str, Any]:

@@ -56,10 +56,14 @@ def bench(
     from dptoolkit.cache import enable_compilation_cache
 
     enable_compilation_cache()
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for part in [name] if name else list(Benchmark):
         with busy(f"measuring {part.value}"):
-            rows += [{key: row.get(key) for key in KEYS} | dict(row) for row in _script(part.value).run(None)]
+            found += _script(part.value).run(None)
+    for row in found:
+        if "skipped" in row:
+            say(f"{row['case']} is skipped: {row['skipped']}")
+    rows = [{key: row.get(key) for key in KEYS} | row for row in found if "skipped" not in row]
     if json:
         return emit(as_json("bench", {"threads": THREADS, "results": rows}))
     cells = [[_figure(row[key]) for key in KEYS] for row in rows]

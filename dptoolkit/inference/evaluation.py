@@ -72,8 +72,11 @@ def normal_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batc
 
 
 @eqx.filter_jit
-def product_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch, v: Vector) -> Array:
-    """J^T J v at z."""
+def product_of(
+    detector: Any, coordinates: Any, loss: Any, point: tuple[Vector, Vector], batch: Batch
+) -> Array:
+    """J^T J v at z, for the point (z, v)."""
+    z, v = point
     residuals = lambda z: residuals_of(detector, coordinates, loss, z, batch)  # noqa: E731
     _, slope = jax.jvp(residuals, (z,), (v,))
     return jax.vjp(residuals, z)[1](slope)[0]

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from dptoolkit.inference.alignment import Observables, align
 from dptoolkit.inference.coordinates import Coordinates
+from dptoolkit.inference.devices import of_all, of_each
 from dptoolkit.inference.evaluation import (
     Vector,
     experiment_at,
@@ -35,8 +36,6 @@ from dptoolkit.params import free, infos
 
 Watch = Callable[[str, int, int], Any]
 """Told what is done to the batches of events, how many are done, and of how many."""
-TOGETHER = 8
-"""Points that a device other than a CPU computes side by side."""
 
 
 @dataclass(frozen=True)
@@ -200,18 +199,22 @@ class Problem:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
         self._need_residuals()
         batches = self.batches(z)
-        return lambda v: _summed(
-            [product_of(*self._setup, z, batch, jnp.asarray(v, z.dtype)) for batch in batches]
-        )
+
+        def product(v: np.ndarray) -> np.ndarray:
+            point = z, jnp.asarray(v, z.dtype)
+            parts = of_each(product_of, self._setup, [(point, batch) for batch in batches])
+            return _summed([part for _, part in parts])
+
+        return product
 
     def hessian(self, z: Vector) -> np.ndarray:
         """The full second derivative of the loss (k, k)."""
-        return _summed([hessian_of(*self._setup, z, batch) for batch in self.batches(z)])
+        return _summed(self._of_each("computing second derivatives", hessian_of, z))
 
     def residuals(self, z: Vector) -> np.ndarray:
         """All residuals of the loss at z."""
         self._need_residuals()
-        return np.concatenate([np.asarray(residuals_of(*self._setup, z, batch)) for batch in self.batches(z)])
+        return np.concatenate([np.asarray(r) for r in self._of_each("comparing", residuals_of, z)])
 
     def batches(self, z: Vector) -> list[Batch]:
         """Events laid out at z, aligned with what was observed; on the host. The last few are kept."""
@@ -227,10 +230,11 @@ class Problem:
 
     def _of_each(self, what: str, function: Callable[..., Any], z: Vector) -> list[Any]:
         """`function` of every batch at z; `watch` is told."""
-        batches, parts = self.batches(z), []
-        for number, batch in enumerate(batches):
-            parts.append(jax.block_until_ready(function(*self._setup, z, batch)))
-            self.watch(what, number + 1, len(batches))
+        batches = self.batches(z)
+        parts: list[Any] = [None] * len(batches)
+        for done, (number, part) in enumerate(of_each(function, self._setup, [(z, b) for b in batches])):
+            parts[number] = part
+            self.watch(what, done + 1, len(batches))
         return parts
 
     def frozen(self, z: Vector) -> Callable[[Vector], Float[Array, ""]]:
@@ -257,54 +261,19 @@ class Problem:
     def _at_all(self, function: Any, points: Any) -> list[np.ndarray]:
         """The results of `function` of (*setup, z, batch), summed over batches; each has n rows."""
         points = jnp.atleast_2d(jnp.asarray(points, self.start.dtype))
-        found: list[Any] = [None] * len(points)
+        total: list[Any] = []
         for number in range(len(self.sources)):
-            alike: dict[Any, list[tuple[int, Batch]]] = {}
-            for row, z in enumerate(points):
-                batch = self._batch(z, number)
-                alike.setdefault(_shapes(batch), []).append((row, batch))
-            for group in alike.values():
-                rows = [row for row, _ in group]
-                blank = 4 ** int(np.ceil(np.log2(len(rows)) / 2)) - len(rows)  # so that few sizes compile
-                stacked = _stacked([batch for _, batch in group] + blank * [group[0][1]])
-                chosen = points[jnp.array(rows + blank * rows[:1])]
-                real = jnp.arange(len(rows) + blank) < len(rows)
-                parts = _mapped(function, self._setup, real, chosen, stacked)
-                for i, row in enumerate(rows):
-                    part = [np.asarray(leaf[i], np.float64) for leaf in jax.tree.leaves(parts)]
-                    before = found[row] or [0.0] * len(part)
-                    found[row] = [a + b for a, b in zip(before, part, strict=True)]
-        return [np.stack(column) for column in zip(*found, strict=True)]
+            parts = of_all(function, self._setup, [(z, self._batch(z, number)) for z in points])
+            rows = [[np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(part)] for part in parts]
+            columns = [np.stack(column) for column in zip(*rows, strict=True)]
+            total = [a + b for a, b in zip(total, columns, strict=True)] if total else columns
+        return total
 
     def _need_residuals(self) -> None:
         if not isinstance(self.loss, AbstractResidualLoss):
             raise ValueError(
                 f"{type(self.loss).__name__} has no residuals; use a method by gradient (adam, lbfgs)"
             )
-
-
-def _shapes(batch: Batch) -> Any:
-    """What of a batch the compiler sees: two that agree can be stacked."""
-    leaves, structure = jax.tree.flatten(batch)
-    return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
-
-
-def _stacked(batches: list[Batch]) -> Batch:
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *batches)
-
-
-@eqx.filter_jit
-def _mapped(function: Any, setup: Any, real: Array, points: Array, batches: Batch) -> Any:
-    """One after the other on a CPU, where side by side is slower; `TOGETHER` at once on other devices."""
-
-    def one(item: tuple[Array, Vector, Batch]) -> Any:
-        is_real, *where = item
-        shapes = jax.eval_shape(lambda: function(*setup, *where))
-        nothing = lambda: jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)  # noqa: E731
-        return jax.lax.cond(is_real, lambda: function(*setup, *where), nothing)
-
-    width = None if jax.default_backend() == "cpu" else TOGETHER
-    return jax.lax.map(one, (real, points, batches), batch_size=width)
 
 
 def _summed(parts: list[Any]) -> np.ndarray:

@@ -119,15 +119,21 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     assert result.returncode == 0 and result.stderr == ""
 
 
-def test_bench_writes_a_row_a_case(cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_writes_a_row_a_case_and_says_which_it_skipped(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = (
-        "def run(name):\n    return [dict(case='muon', cpu_s=0.05, wall_s=0.04, floor=0.02, ratio=2.5)]\n"
+        "def run(name):\n"
+        "    measured = dict(case='muon', cpu_s=0.05, wall_s=0.04, floor=0.02, ratio=2.5)\n"
+        "    return [measured, dict(case='spill', skipped='no file spill.h5')]\n"
     )
     (tmp_path / "bench_charge.py").write_text(script)
     (tmp_path / "bench_inference.py").write_text(script.replace("muon", "fit"))
     monkeypatch.setattr("dptoolkit.cli.check._pin", lambda: None)
     monkeypatch.setattr("dptoolkit.shipped.shipped_folder", lambda name: tmp_path)
-    (row,) = json.loads(cli("bench", "charge", "--json").stdout)["results"]
+    answer = cli("bench", "charge", "--json")
+    (row,) = json.loads(answer.stdout)["results"]
+    assert "spill is skipped: no file spill.h5" in answer.stderr
     assert row["case"] == "muon" and row["ratio"] == 2.5 and row["peak_mb"] is None
     everything = cli("bench").stdout
     assert "muon" in everything and "fit" in everything
