@@ -116,6 +116,18 @@ def truth_of(
     return {**drawn, **given}
 
 
+def check_alike(maker: LArTPC, detector: LArTPC) -> None:
+    """Raise a `ValueError` unless what `maker` reads out can be compared with a prediction of `detector`."""
+    for what, found, expected in (
+        ("planes", [plane.name for plane in maker.planes], [plane.name for plane in detector.planes]),
+        ("volumes", len(maker.volumes), len(detector.volumes)),
+    ):
+        if found != expected:
+            raise ValueError(
+                f"--toy-detector {maker.name}: {what} {found} are not those of {detector.name}: {expected}"
+            )
+
+
 def classes_of(batches: Sequence[Segments], detector: LArTPC) -> dict[str, list[str]]:
     """Labels of batches of events by angle to the drift and by drift distance, for an information budget.
 

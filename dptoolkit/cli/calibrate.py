@@ -51,6 +51,14 @@ def calibrate(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="The truth of the toy; repeatable."),
     ] = None,
+    toy_detector: Annotated[
+        str | None,
+        typer.Option(
+            "--toy-detector",
+            metavar="NAME",
+            help="Make the toy by another detector, or YAML file, of the same read-out.",
+        ),
+    ] = None,
     free: Free = None,
     start: Start = None,
     t0: Annotated[
@@ -100,6 +108,8 @@ def calibrate(
 
       dptoolkit calibrate -d module0 --data segments.h5 --set drift.lifetime='1 ms' --noise -o cal_noise
 
+      dptoolkit calibrate -d module0 --data segments.h5 --toy-detector other.yaml -o cal_other
+
       dptoolkit calibrate -d module0 --data readout.h5 --free recombination.a,drift.lifetime -o cal_data
     """
     output = folder_for(output, resume, force)
@@ -109,11 +119,11 @@ def calibrate(
     from dptoolkit.io.readers import check_file
 
     check_file(data)
-    toy_wanted = toy_truth is not None or bool(set_)
+    toy_wanted = toy_truth is not None or bool(set_) or toy_detector is not None
     if not toy_wanted and not _is_recorded(data):
         raise typer.BadParameter(
             f"{data} holds no recorded read-out; to make a toy of its segments give a truth: "
-            f"--toy-truth random, or --set PATH=VALUE"
+            f"--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"
         )
     from dptoolkit.cache import enable_compilation_cache
 
@@ -132,12 +142,21 @@ def calibrate(
             "--t0 and --constants are for recorded data; leave out --toy-truth and --set"
         )
     chosen = _Options(model, paths(free), parse_assignments(start or []), noise, seed)
-    toy = chosen.toy(toy_truth == "random", set_ or [])
+    maker = load_detector(toy_detector) if toy_detector else model
+    toy = chosen.toy(maker, toy_truth == "random", set_ or [])
     batches = chosen.batches(data, events, place)
     emptied(output, resume)
     problem = chosen.problem(toy, *batches, loss)
     result, seconds = _fit(problem, noise, method, output)
-    _write(output, problem, result, toy, seconds, _facts(detector, data, seed, noise, problem), batches[0])
+    _write(
+        output,
+        problem,
+        result,
+        toy,
+        seconds,
+        _facts(detector, toy_detector, data, seed, noise, problem),
+        batches[0],
+    )
     end(output, result)
 
 
@@ -169,8 +188,8 @@ def _write(
     if not toy.noise:  # errors are those of a nominal noise then
         rows = [replace(row, pull=None) for row in rows]
     write_results(output, problem, result, rows, facts, {"seconds": seconds})
+    say_results(result, rows, seconds)
     write_report(output, problem, result, rows, facts, _budgets(problem, result, batches))
-    say_results(output, result, rows, seconds)
 
 
 def _budgets(problem: Any, result: Any, batches: list[Any]) -> list[Any]:
@@ -200,22 +219,26 @@ class _Options:
         self.calibration = Calibration(model, free, noise, start)
         self.seed = seed
 
-    def toy(self, drawn: bool, assignments: list[str]) -> Any:
-        """The truth: random values of what is free, and what --set gives."""
+    def toy(self, maker: Any, drawn: bool, assignments: list[str]) -> Any:
+        """The truth, in the detector that makes the toy: random values of what is free, and what --set gives.
+
+        A parameter that the maker does not have has no truth.
+        """
         import numpy as np
 
-        from dptoolkit.calibrate import Toy, truth_of
-        from dptoolkit.params import get
+        from dptoolkit.calibrate import Toy, check_alike, truth_of
+        from dptoolkit.params import get, infos
 
-        model, calibration = self.calibration.detector, self.calibration
-        given = parse_assignments(assignments)
-        changed = set_parameters(model, assignments)
-        truth = {path: float(np.asarray(get(changed, path))) for path in given}
+        check_alike(maker, self.calibration.detector)
+        known = infos(maker)
+        wanted = [path for path in self.calibration.paths if path.split("[")[0] in known]
+        changed = set_parameters(maker, assignments)
+        truth = {path: float(np.asarray(get(changed, path))) for path in parse_assignments(assignments)}
         if drawn:
-            truth = truth_of(model, calibration.paths, self.seed, truth)
-        for path in calibration.paths:
-            truth.setdefault(path, float(np.asarray(get(model, path))))
-        return Toy(model, truth, calibration.noise, self.seed)
+            truth = truth_of(maker, wanted, self.seed, truth)
+        for path in wanted:
+            truth.setdefault(path, float(np.asarray(get(maker, path))))
+        return Toy(maker, truth, self.calibration.noise, self.seed)
 
     def batches(self, data: Path, events: str, place: str) -> tuple[list[Any], list[int]]:
         """Segments of the file in batches, and the number of the first event of each."""
@@ -240,11 +263,14 @@ class _Options:
         return problem if loss == "auto" else problem.with_loss(loss_of(loss))
 
 
-def _facts(detector: str, data: Path, seed: int, noise: bool, problem: Any) -> dict[str, str]:
+def _facts(
+    detector: str, maker: str | None, data: Path, seed: int, noise: bool, problem: Any
+) -> dict[str, str]:
     quiet = "no noise; errors are those of a nominal one"
     kind = "noise; errors leave out the fluctuations of the charge" if noise else quiet
     return {
         "detector": detector,
+        **({"toy made by": maker} if maker else {}),
         "data": data.name,
         "seed": str(seed),
         "toy": kind,

@@ -42,13 +42,19 @@ def paths(free: str | None) -> list[str]:
 
 
 def check_words(method: str, loss: str) -> None:
-    """A wrong name is refused before anything is computed."""
-    from dptoolkit.inference.losses import loss_of
-    from dptoolkit.inference.optimise import method_of
+    """Wrong names, and two that do not go together, are refused before anything is computed."""
+    from dptoolkit.inference.losses import LOSSES, AbstractResidualLoss, loss_of
+    from dptoolkit.inference.optimise import METHODS, method_of
 
-    method_of(method)
-    if loss != "auto":
-        loss_of(loss)
+    by_residuals = method_of(method).needs_residuals
+    if loss == "auto" or isinstance(loss_of(loss), AbstractResidualLoss) or not by_residuals:
+        return
+    others = ", ".join(name for name, one in METHODS.items() if not one.needs_residuals)
+    fitting = ", ".join(name for name in LOSSES if isinstance(loss_of(name), AbstractResidualLoss))
+    raise ValueError(
+        f"--method {method} needs residuals and --loss {loss} has none; expected --method {others}, "
+        f"or --loss {fitting}"
+    )
 
 
 def results_folder(output: Path | None) -> Path:

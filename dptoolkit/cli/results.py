@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float
 def write_results(
     output: Path, problem: Any, result: Any, rows: Sequence[Any], facts: dict[str, str], more: dict[str, Any]
 ) -> None:
-    """result.json and the table on the terminal; `more` are further keys."""
+    """result.json; `more` are further keys."""
     known = result.uncertainty
     document = {
         **facts,
@@ -76,7 +77,7 @@ def write_results(
         **more,
     }
     write_text(output / "result.json", as_json("calibration", document))
-    say(f"{output / 'result.json'}: written; making the report, which compiles for up to a minute")
+    say(f"{output / 'result.json'}: written")
 
 
 def write_report(
@@ -90,20 +91,23 @@ def write_report(
     """report.html; `more` are further sections."""
     from dptoolkit.views.calibration import calibration_report
 
+    say("making the report, which compiles for up to a minute")
     with busy("making the report"):
         page = calibration_report(problem, result, rows, facts, more)
     write_text(output / "report.html", page)
+    say(f"{output / 'report.html'}: written")
 
 
-def say_results(output: Path, result: Any, rows: Sequence[Any], seconds: float) -> None:
+def say_results(result: Any, rows: Sequence[Any], seconds: float) -> None:
     """The table, on the terminal."""
     for direction in [] if result.uncertainty is None else result.uncertainty.unidentifiable:
         say(f"WARNING: the data do not determine {direction}")
     for row in rows:
         pull = "" if row.truth is None else f"   truth {row.truth:.5g} ({row.estimate / row.truth - 1:+.3%})"
         pull += "" if row.pull is None else f", pull {row.pull:+.2f}"
-        say(f"{row.path:32s} {row.estimate:.6g} +- {row.error:.2g} {row.unit}{pull}")
-    say(f"{output / 'report.html'}: {result.steps} steps, {seconds:.0f} s; {result.stopped}")
+        error = f"+- {row.error:.2g}" if isfinite(row.error) else "(no error)"
+        say(f"{row.path:32s} {row.estimate:.6g} {error} {row.unit}{pull}")
+    say(f"{result.steps} steps, {seconds:.0f} s; {result.stopped}")
 
 
 def end(output: Path, result: Any) -> None:

@@ -8,7 +8,7 @@ residuals, L-BFGS and the methods of optax.
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -26,6 +26,8 @@ NEAR = 50.0
 """The end is near when the loss is expected to fall by less: ten standard deviations."""
 ROUNDING = 1e-6
 """Part of a loss that a sum in single precision does not resolve."""
+ENOUGH = 0.01
+"""The most that is left to fall, for that reason, of large losses: a seventh of a standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class AbstractMethod(eqx.Module):
     """How to get from one point to a better one."""
 
     max_steps: eqx.AbstractVar[int]
+    needs_residuals: ClassVar[bool] = False
+    """Whether it works for losses with residuals only."""
 
     @abstractmethod
     def begin(self, problem: Problem, z: Vector) -> State:
@@ -69,6 +73,7 @@ class GaussNewton(AbstractMethod):
     A parameter at the edge of its bounds that wants to leave them is held there.
     """
 
+    needs_residuals: ClassVar[bool] = True
     max_steps: int = eqx.field(static=True, default=30)
     tolerance: float = eqx.field(static=True, default=TOLERANCE)
     damping: float = eqx.field(static=True, default=1e-3)
@@ -110,7 +115,7 @@ class GaussNewton(AbstractMethod):
         return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
 
     def _least(self, state: State) -> float:
-        return max(self.tolerance, ROUNDING * state.loss)
+        return max(self.tolerance, min(ROUNDING * state.loss, ENOUGH))
 
     def at(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
         """The state at z, of which the quadratic model is known."""
@@ -139,6 +144,7 @@ class GaussNewton(AbstractMethod):
 class ConjugateGaussNewton(AbstractMethod):
     """Gauss-Newton for many parameters: J^T J is only multiplied with, by conjugate gradients."""
 
+    needs_residuals: ClassVar[bool] = True
     max_steps: int = eqx.field(static=True, default=50)
     tolerance: float = eqx.field(static=True, default=TOLERANCE)
     damping: float = eqx.field(static=True, default=1e-2)

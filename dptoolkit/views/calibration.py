@@ -57,7 +57,8 @@ def budget_section(what: str, budget: Budget) -> Section:
     """How much larger the errors are from a class of events alone, and without it; what to collect next."""
 
     def factor(row: np.ndarray) -> list[str]:
-        ratio = row / budget.errors
+        known = np.isfinite(budget.errors)
+        ratio = np.divide(row, budget.errors, out=np.full(len(row), np.inf), where=known)
         return [f"{x:.2f}" if np.isfinite(x) else "undetermined" for x in ratio]
 
     columns = (what, "batches", "events", *(name.removeprefix("detector.") for name in budget.names))

@@ -40,12 +40,20 @@ def test_a_toy_without_noise_gives_its_truth_back_and_the_results_are_written(
     ("words", "message"),
     [
         (("--toy-truth", "random"), "missing -o"),
-        (("-o", "OUT"), "--toy-truth random, or --set"),
+        (("-o", "OUT"), "--toy-truth random, --set PATH=VALUE, or --toy-detector"),
         (("-o", "OUT", "--toy-truth", "mine"), "expected random"),
         (("-o", "OUT", "--set", "drift.lifetim=1 ms"), "drift.lifetim"),
         (("-o", "OUT", "--toy-truth", "random", "--free", "drift.speed"), "drift.speed"),
         (("-o", "OUT", "--toy-truth", "random", "--method", "newton"), "method 'newton' is unknown"),
         (("-o", "OUT", "--toy-truth", "random", "--loss", "chi3"), "loss 'chi3' is unknown"),
+        (
+            ("-o", "OUT", "--toy-truth", "random", "--loss", "Transport"),
+            "Transport has none; expected",
+        ),
+        (
+            ("-o", "OUT", "--toy-detector", "small-wire"),
+            "are not those of small-pixel",
+        ),
     ],
 )
 def test_misuse_says_what_was_expected(
