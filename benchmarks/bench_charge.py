@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit import benchmarking
-from dptoolkit.config import load_detector
+from dptoolkit.config import load_tpc
 from dptoolkit.detector import LArTPC, Layout
 from dptoolkit.events import Segments, bucket, pad
 from dptoolkit.io import place, read_segments
@@ -72,7 +72,7 @@ def muon_gradient() -> dict[str, Any]:
 
 def module0_events() -> dict[str, Any]:
     """Sixteen events of the mixed sample in module0 pixels, sampled one by one, index tables included."""
-    detector = load_detector("module0")
+    detector = load_tpc("module0")
     events = _events("segments/module0_mixed_mu_pi_p.h5", detector)
     if events is None:
         return {"skipped": "no data"}
@@ -85,14 +85,14 @@ def module0_events() -> dict[str, Any]:
 
 def dune_many() -> dict[str, Any]:
     """10^5 segments of 3 mm on 300 straight tracks in dune-fd-hd, expectation, index tables included."""
-    detector = load_detector("dune-fd-hd")
+    detector = load_tpc("dune-fd-hd")
     segments = benchmarking.straight_tracks(detector, n_tracks=300, n_steps=334)
     return _measure(lambda: detector(segments), len(segments), 3, repeats=1)
 
 
 def ndlar_spill() -> dict[str, Any]:
     """A spill of 60 tracks of one metre, 2 x 10^4 segments, in all of ndlar, sampled."""
-    detector = load_detector("ndlar")
+    detector = load_tpc("ndlar")
     segments = benchmarking.straight_tracks(detector, n_tracks=60, n_steps=334)
     return _measure(lambda: detector(segments, key=jax.random.key(0)), len(segments), 1, repeats=1)
 
@@ -108,7 +108,7 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def _muon() -> tuple[LArTPC, Segments, Layout] | None:
-    detector = load_detector("sbnd")
+    detector = load_tpc("sbnd")
     events = _events("segments/geant4_lar_muon.h5", detector)
     if events is None:
         return None

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dptoolkit.detector import LArTPC
+from dptoolkit.config import Detector
 from dptoolkit.params import infos, replace
 
 SCHEMA = "dptoolkit.constants/1"
@@ -61,7 +61,7 @@ class Constants:
         }
 
 
-def config_digest(detector: LArTPC) -> str:
+def config_digest(detector: Detector) -> str:
     """SHA-256 of the configuration, whatever its order and comments."""
     config = yaml.safe_load(detector.source)
     config.pop("description", None)
@@ -88,7 +88,7 @@ def read_constants(path: str | Path) -> dict[str, Any]:
     return document
 
 
-def with_constants(detector: LArTPC, path: str | Path) -> tuple[LArTPC, str]:
+def with_constants(detector: Detector, path: str | Path) -> tuple[Detector, str]:
     """(the detector with the values of a file of constants, one line that says what was done)."""
     document = read_constants(path)
     made_for = document["detector"]

@@ -119,9 +119,9 @@ def calibrate(
 
     enable_compilation_cache()
     with busy("building the detector"):
-        from dptoolkit.config import load_detector
+        from dptoolkit.config import load_tpc
 
-        model = load_detector(detector)
+        model = load_tpc(detector)
     if not toy_wanted:
         from dptoolkit.cli.recorded import Asked, calibrate_recorded
 
