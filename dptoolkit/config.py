@@ -61,8 +61,8 @@ def tpc(detector: Detector) -> LArTPC:
     """The detector, if it is a TPC."""
     if not isinstance(detector, LArTPC):
         raise ValueError(
-            f"detector {detector.name!r} is of type {type(detector).__name__}, without drift volumes; expected "
-            f"a LArTPC: 'dptoolkit detectors' lists them"
+            f"detector {detector.name!r} is of type {type(detector).__name__}, without drift volumes; "
+            f"expected a LArTPC: 'dptoolkit detectors' lists them"
         )
     return detector
 

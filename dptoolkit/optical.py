@@ -6,6 +6,8 @@
 Direct light only, so far: absorption and scattering both remove light, and none comes back.
 """
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.core
@@ -14,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dptoolkit.events import Segments, SensorHits, bucket, pad
-from dptoolkit.light.cherenkov import Cherenkov
+from dptoolkit.light.cherenkov import Cherenkov, Optics
 from dptoolkit.light.direct import Sums, direct_light
 from dptoolkit.light.medium import AbstractMedium
 from dptoolkit.light.sensor import Light, Photosensor
@@ -83,23 +85,27 @@ class OpticalDetector(Component):
     def direct(self, segments: Segments, layout: LightLayout) -> Sums:
         """Expected direct light: rows are the sensors of the first event, then of the second, ..."""
         n_events, n_sensors = len(layout.start), len(layout.sensors)
-        efficiency = self.sensor.spectrum()
         longest = self.tank.longest_path
+        optics = Optics.of(self.medium, self.sensor.spectrum(), longest)
 
         def of_chunk(pieces: Pieces) -> Sums:
-            emission = self.cherenkov(segments, pieces, self.medium, efficiency, longest)
+            emission = self.cherenkov(segments, pieces, optics)
             return direct_light(emission, layout.sensors, self.sensor, longest)
 
         def add(sums: Sums, pieces: Pieces) -> tuple[Sums, None]:
             def added() -> Sums:
-                light = of_chunk(pieces)
-                return jax.tree.map(lambda total, part: total.at[pieces.event].add(part), sums, light)
+                return jax.tree.map(partial(_added, event=pieces.event), sums, of_chunk(pieces))
 
             return jax.lax.cond(pieces.live[0], added, lambda: sums), None
 
-        nothing = jnp.zeros((n_events, n_sensors), efficiency.dtype)
+        nothing = jnp.zeros(n_events * n_sensors, optics.rate.dtype)
         sums, _ = jax.lax.scan(add, Sums(nothing, nothing, nothing), jax.tree.map(jnp.asarray, layout.pieces))
-        return jax.tree.map(jnp.ravel, sums)
+        return sums
+
+
+def _added(total: Float[Array, " r"], part: Float[Array, " k"], event: Array) -> Float[Array, " r"]:
+    """The rows of all events with `part` added to those of one."""
+    return total.reshape(-1, len(part)).at[event].add(part).ravel()
 
 
 @eqx.filter_jit

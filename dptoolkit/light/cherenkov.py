@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from dptoolkit import constants
 from dptoolkit.events import Segments
-from dptoolkit.light.medium import AbstractMedium
+from dptoolkit.light.medium import AbstractMedium, Spectrum
 from dptoolkit.light.spectrum import BAND_NM, WAVELENGTHS_NM, widths_nm
 from dptoolkit.light.steps import Pieces
 from dptoolkit.params import Component, param
@@ -26,6 +26,8 @@ PATHS = 6
 """Path lengths at which the light that is left is computed exactly."""
 SHAPE_TERMS = 3
 """Coefficients of the polynomials of angle and group index."""
+RATE = 2 * np.pi * constants.FINE_STRUCTURE * NM_PER_CM
+"""Photons per length, wavelength, sin^2(theta) and 1 / wavelength^2 [nm/cm]."""
 HIGHLAND, HIGHLAND_LOG = 13.6, 0.038
 """Multiple scattering: theta_0 = 13.6 MeV / (beta p) sqrt(x/X0) (1 + 0.038 ln(x/X0)). PDG 2024."""
 THINNEST = 1e-6
@@ -33,6 +35,9 @@ THINNEST = 1e-6
 
 SHARED = ("x", "y", "z", "dx", "dy", "dz", "length", "time_ns")
 """What a piece is as a motion and as a source of light."""
+
+SHAPES = ("cosine", "variance", "group_index", "group_variance", "group_covariance")
+"""What is a short polynomial in the path."""
 
 PerPiece = Float[Array, " m"]
 
@@ -62,6 +67,33 @@ class Emission(eqx.Module):
     variance: Float[Array, "m b"]
     """Of cos(theta)."""
     group_index: Float[Array, "m b"]
+    """Mean group index."""
+    group_variance: Float[Array, "m b"]
+    group_covariance: Float[Array, "m b"]
+    """Of group index and cos(theta): blue light goes wider and comes later."""
+
+
+class Optics(eqx.Module):
+    """What light of every wavelength meets, the same for all steps."""
+
+    index: Spectrum
+    group_index: Spectrum
+    rate: Spectrum
+    """Photoelectrons per length of track and sin^2(theta) [1/cm], if all light hit sensors head on."""
+    left: Float[Array, "w k"]
+    """Fraction that is left after each of the path lengths of the polynomials."""
+
+    @classmethod
+    def of(cls, medium: AbstractMedium, efficiency: Spectrum, longest_path: float) -> "Optics":
+        """For sensors of this `efficiency` at `WAVELENGTHS_NM`."""
+        wavelength = jnp.asarray(WAVELENGTHS_NM, efficiency.dtype)
+        path = (_path_nodes()[0] + 1) / 2 * longest_path
+        return cls(
+            medium.index(wavelength),
+            medium.group_index(wavelength),
+            efficiency * (RATE * widths_nm() / WAVELENGTHS_NM**2).astype(efficiency.dtype),
+            jnp.exp(-medium.extinction(wavelength)[:, None] * path.astype(efficiency.dtype)),
+        )
 
 
 class Cherenkov(Component):
@@ -72,55 +104,37 @@ class Cherenkov(Component):
         reference="water, PDG 2024; particles scatter inside a step",
     )  # fmt: skip
 
-    def photons(self, beta: PerPiece, medium: AbstractMedium) -> Float[Array, "m w"]:
-        """Photons per length and wavelength [1/(cm nm)] of unit charges at `WAVELENGTHS_NM`."""
-        wavelength = jnp.asarray(WAVELENGTHS_NM, beta.dtype)
-        sine2 = 1 - 1 / (medium.index(wavelength) * beta[:, None]) ** 2
-        return 2 * np.pi * constants.FINE_STRUCTURE * NM_PER_CM * jnp.maximum(sine2, 0.0) / wavelength**2
-
     def counted(self, segments: Segments, pieces: Pieces, medium: AbstractMedium) -> PerPiece:
         """Photons within `BAND_NM` of every piece."""
         motion = _motion(segments, pieces)
-        band = (BAND_NM[0] <= WAVELENGTHS_NM) & (BAND_NM[1] >= WAVELENGTHS_NM)
-        width = np.gradient(WAVELENGTHS_NM)[band]
-        width[[0, -1]] /= 2
-        return motion.length * (self.photons(motion.beta, medium)[:, band] @ width.astype(motion.beta.dtype))
+        band = WAVELENGTHS_NM[(BAND_NM[0] <= WAVELENGTHS_NM) & (BAND_NM[1] >= WAVELENGTHS_NM)]
+        rate = (RATE * widths_nm(band) / band**2).astype(motion.beta.dtype)
+        index = medium.index(jnp.asarray(band, motion.beta.dtype))
+        return motion.length * (_sine2(1 / (index * motion.beta[:, None])) @ rate)
 
-    def __call__(
-        self,
-        segments: Segments,
-        pieces: Pieces,
-        medium: AbstractMedium,
-        efficiency: Float[Array, " w"],
-        longest_path: float,
-    ) -> Emission:
-        """Emission of `pieces` (of one chunk) of `segments`, for sensors of this `efficiency`."""
+    def __call__(self, segments: Segments, pieces: Pieces, optics: Optics) -> Emission:
+        """Emission of `pieces` (of one chunk) of `segments`."""
         motion = _motion(segments, pieces)
-        wavelength = jnp.asarray(WAVELENGTHS_NM, efficiency.dtype)
-        weight = self.photons(motion.beta, medium) * efficiency * widths_nm().astype(efficiency.dtype)
-        u, full, few = _path_nodes()
-        path = jnp.asarray((u + 1) / 2 * longest_path, efficiency.dtype)
-        left = jnp.exp(-medium.extinction(wavelength)[:, None] * path)
-        cosine = 1 / (medium.index(wavelength) * motion.beta[:, None])
-        total = weight @ left
-        shines = total[:, :1] > 0
-        some = jnp.where(shines, total, 1.0)
-        mean = jnp.where(shines, (weight * cosine) @ left / some, 0.0)
-        # about the mean at R = 0: the difference of two large moments would lose its digits
-        offset = cosine - mean[:, :1]
-        variance = (weight * offset**2) @ left / some - ((weight * offset) @ left / some) ** 2
-        mean, variance = self._scattered(motion, mean, jnp.maximum(variance, 0.0))
-        group_index = (weight * medium.group_index(wavelength)) @ left / some
-        few, full = jnp.asarray(few, path.dtype), jnp.asarray(full, path.dtype)
+        cosine = 1 / (optics.index * motion.beta[:, None])
+        weight = optics.rate * _sine2(cosine)
+        near = jnp.sum(weight, axis=1, keepdims=True)
+        # about means: the difference of two large moments would lose its digits
+        middle = jnp.sum(weight * cosine, axis=1, keepdims=True) / jnp.where(near > 0, near, 1.0)
+        group_middle = jnp.mean(optics.group_index)
+        angle, group = cosine - middle, optics.group_index - group_middle
+        terms = [weight, weight * angle, weight * angle**2]
+        terms += [weight * group, weight * group**2, weight * group * angle]
+        total, *moments = jnp.stack(terms) @ optics.left
+        some = jnp.where(total > 0, total, 1.0)
+        shift, square, later, group_square, product = (moment / some for moment in moments)
+        mean, variance = self._scattered(motion, middle + shift, jnp.maximum(square - shift**2, 0.0))
+        shapes = (mean, variance, group_middle + later, group_square - later**2, product - later * shift)
+        _, full, few = (table.astype(total.dtype) for table in _path_nodes())
         return Emission(
-            **{
-                name: getattr(motion, name) for name in ("x", "y", "z", "dx", "dy", "dz", "length", "time_ns")
-            },
+            **{name: getattr(motion, name) for name in SHARED},
             pe=motion.length * total[:, 0],
             log_left=jnp.log(some / some[:, :1]) @ full,
-            cosine=mean @ few,
-            variance=variance @ few,
-            group_index=group_index @ few,
+            **dict(zip(SHAPES, jnp.stack(shapes) @ few, strict=True)),
         )
 
     def _scattered(
@@ -153,26 +167,30 @@ class Motion(eqx.Module):
     """[MeV]"""
 
 
+def _sine2(cosine: Float[Array, "m w"]) -> Float[Array, "m w"]:
+    """sin^2(theta), 0 below the threshold."""
+    return jnp.maximum(1 - cosine**2, 0.0)
+
+
 def _motion(segments: Segments, pieces: Pieces) -> Motion:
-    """Of the middle of every piece; padding is at rest and has no length."""
-    which, real = pieces.segment, segments.start.dtype
+    """Of the middle of every piece; padding moves but has no length."""
+    assert segments.kinetic is not None
+    which, live, real = pieces.segment, pieces.live, segments.start.dtype
     low, high, mass = (jnp.asarray(part, real) for part in (pieces.low, pieces.high, pieces.mass))
     middle = (low + high) / 2
-    assert segments.kinetic is not None
-    kinetic = segments.kinetic[which]
-    energy = kinetic[:, 0] + (kinetic[:, 1] - kinetic[:, 0]) * middle
-    on_the_way = kinetic[:, 0] + (kinetic[:, 1] - kinetic[:, 0]) * middle / 2
-    gamma = 1 + jnp.where(pieces.live, energy, 1.0) / mass
+    start, step = segments.start[which], (segments.end - segments.start)[which]
+    path = jnp.where(live, segments.dx[which], 1.0)
+    first, last = jnp.where(live[:, None], segments.kinetic[which], 1.0).T
+    gamma = 1 + (first + (last - first) * middle) / mass
+    before = 1 + (first + (last - first) * middle / 2) / mass
     beta = jnp.sqrt(1 - 1 / gamma**2)
-    before = jnp.sqrt(1 - 1 / (1 + jnp.where(pieces.live, on_the_way, 1.0) / mass) ** 2)
-    point = segments.start[which] + (segments.end - segments.start)[which] * middle[:, None]
-    direction = segments.direction[which]
-    path = segments.dx[which]
+    unit = step / jnp.sqrt(jnp.where(live, jnp.sum(step**2, axis=1), 1.0))[:, None]
+    on_the_way = path * middle / (jnp.sqrt(1 - 1 / before**2) * LIGHT_SPEED_NS)
     return Motion(
-        *(point[:, axis] for axis in range(3)),
-        *(direction[:, axis] for axis in range(3)),
-        length=jnp.where(pieces.live, path * (high - low), 0.0),
-        time_ns=1e3 * segments.t0[which] + path * middle / (before * LIGHT_SPEED_NS),
+        *(start + step * middle[:, None]).T,
+        *unit.T,
+        length=jnp.where(live, path * (high - low), 0.0),
+        time_ns=1e3 * segments.t0[which] + on_the_way,
         beta=beta,
         momentum_beta=mass * gamma * beta**2,
     )

@@ -57,16 +57,18 @@ def direct_light(emission: Emission, sensors: SensorArray, sensor: Photosensor, 
     @jax.checkpoint
     def received(emission: Emission, places: list[PerSensor], sensor: Photosensor) -> Sums:
         column = jax.tree.map(lambda part: part[..., None] if part.ndim == 1 else part.T[..., None], emission)
-        pe, time = _of_pieces(column, places, sensor, longest_path)
-        return Sums(jnp.sum(pe, axis=0), jnp.sum(pe * time, axis=0), jnp.sum(pe * time**2, axis=0))
+        pe, time, variance = _of_pieces(column, places, sensor, longest_path)
+        return Sums(
+            jnp.sum(pe, axis=0), jnp.sum(pe * time, axis=0), jnp.sum(pe * (time**2 + variance), axis=0)
+        )
 
     return received(emission, places, sensor)
 
 
 def _of_pieces(
     piece: Emission, places: list[PerSensor], sensor: Photosensor, longest_path: float
-) -> tuple[Pairs, Pairs]:
-    """(photoelectrons, mean time [ns]) of every piece on every sensor."""
+) -> tuple[Pairs, Pairs, Pairs]:
+    """(photoelectrons, mean time [ns], variance of the time [ns2]) of every piece on every sensor."""
     x, y, z, nx, ny, nz = places
     rx, ry, rz = x - piece.x, y - piece.y, z - piece.z
     square = rx * rx + ry * ry + rz * rz
@@ -78,20 +80,41 @@ def _of_pieces(
     u = path * (2 / longest_path) - 1
     size = sensor.radius**2 * inverse**2
     solid_angle = _solid_angle(size, facing) * sensor.acceptance(facing)
-    density = _density(piece, size, cosine, facing * cosine + along, inverse, u)
+    offset = cosine + _bend(size, facing, cosine, along) - _polynomial(piece.cosine, u)
+    reach2, half2 = _widths(piece, size, cosine, facing * cosine + along, inverse, u)
     left = jnp.exp(_polynomial(piece.log_left, u))
-    pe = jnp.where(facing > 0, piece.pe / (2 * np.pi) * left * solid_angle * density, 0.0)
-    return pe, piece.time_ns + path * _polynomial(piece.group_index, u) / LIGHT_SPEED_NS
+    pe = piece.pe / (2 * np.pi) * left * solid_angle * _density(offset, reach2, half2)
+    delay, variance = _colours(piece, offset, reach2 / 4 + half2 / 3, u)
+    speed = 1 / LIGHT_SPEED_NS
+    return (
+        jnp.where(facing > 0, pe, 0.0),
+        piece.time_ns + path * (_polynomial(piece.group_index, u) + delay) * speed,
+        square * variance * speed**2,
+    )
 
 
 def _solid_angle(size: Pairs, facing: Pairs) -> Pairs:
-    """Of a disc, `size` = (radius / distance)^2, to the second order in it."""
+    """Of a disc, `size` = (radius / distance)^2: exact on its axis, else to the second order in `size`."""
+    facing = jnp.maximum(facing, 0.0)
     near = jnp.minimum(size, NEAREST)
-    return np.pi * size * facing / (1 + 0.75 * near * (2.5 * facing**2 - 1.5))
+    on_axis = size * facing * (1 + 0.75 * near * (1.5 + facing - 2.5 * facing**2))
+    root = jnp.sqrt(1 + on_axis)
+    return 2 * np.pi * on_axis / (root * (root + 1))
 
 
-def _density(piece: Emission, size: Pairs, cosine: Pairs, tilt: Pairs, inverse: Pairs, u: Pairs) -> Pairs:
-    """Density of the light in cos(theta), averaged over the disc of a sensor.
+def _bend(size: Pairs, facing: Pairs, cosine: Pairs, along: Pairs) -> Pairs:
+    """What the mean of cos(theta) over the solid angle of a disc differs from that of its centre.
+
+    To the second order in radius / distance; rings bend across a sensor.
+    """
+    near = jnp.minimum(size, NEAREST)
+    return -near / 8 * (cosine * (1 + 9 * facing**2) + 8 * facing * along)
+
+
+def _widths(
+    piece: Emission, size: Pairs, cosine: Pairs, tilt: Pairs, inverse: Pairs, u: Pairs
+) -> tuple[Pairs, Pairs]:
+    """Squared half widths in cos(theta): of the disc's semicircle, and of the uniform density of the light.
 
     Across the line of sight the disc reaches a sqrt(1 - (n e)^2) in the direction e of growing theta, and
     `tilt` = -n e sin(theta). Where light goes straight ahead, theta is stationary and the next order counts.
@@ -100,11 +123,24 @@ def _density(piece: Emission, size: Pairs, cosine: Pairs, tilt: Pairs, inverse: 
     reach2 = size * jnp.maximum(sine2 - tilt**2, 0.0) + size**2 / 16
     spread2 = jnp.maximum(_polynomial(piece.variance, u), 0.0)
     range2 = (piece.length * sine2 * inverse) ** 2
-    half = jnp.sqrt(3 * spread2 + range2 / 4 + FINEST**2 / 4 * reach2)
-    scale = 1 / jnp.sqrt(reach2)
-    offset = cosine - _polynomial(piece.cosine, u)
-    upper, lower = (offset + half) * scale, (offset - half) * scale
-    return (below(upper) - below(lower)) / (2 * half)
+    return reach2, 3 * spread2 + range2 / 4 + FINEST**2 / 4 * reach2
+
+
+def _density(offset: Pairs, reach2: Pairs, half2: Pairs) -> Pairs:
+    """Density of the light in cos(theta), averaged over a disc `offset` from its middle."""
+    half, scale = jnp.sqrt(half2), 1 / jnp.sqrt(reach2)
+    return (below((offset + half) * scale) - below((offset - half) * scale)) / (2 * half)
+
+
+def _colours(piece: Emission, offset: Pairs, variance: Pairs, u: Pairs) -> tuple[Pairs, Pairs]:
+    """(mean, variance) of the group index of the light that a sensor at `offset` gets, less that of all light.
+
+    The linear regression of group index on cos(theta), whose `variance` is that of light and sensor together.
+    """
+    covariance = _polynomial(piece.group_covariance, u)
+    slope = covariance / variance
+    rest = _polynomial(piece.group_variance, u) - slope * covariance
+    return slope * offset, jnp.maximum(rest, 0.0)
 
 
 def _polynomial(coefficients: Float[Array, "a m 1"], u: Pairs) -> Pairs:
@@ -123,7 +159,7 @@ at Chebyshev points): an order of magnitude quicker than an arcsine."""
 
 
 @jax.custom_jvp
-def below(u: Pairs) -> Pairs:
+def below(u: Float[Array, "*m"]) -> Float[Array, "*m"]:
     """Fraction of a disc of radius 1 on one side of the chord at `u`: 0 below -1, 1 above 1.
 
     1/2 + (u sqrt(1 - u^2) + arcsin u) / pi. Its derivative is given: those of
@@ -139,6 +175,6 @@ def below(u: Pairs) -> Pairs:
 
 
 @below.defjvp
-def _below_jvp(primals: tuple[Pairs], tangents: tuple[Pairs]) -> tuple[Pairs, Pairs]:
+def _below_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (u,), (du,) = primals, tangents
     return below(u), du * (2 / np.pi) * jnp.sqrt(jnp.maximum(1 - u * u, 0.0))

@@ -9,8 +9,8 @@ BAND_NM = (300.0, 700.0)
 """In which emitted photons are counted."""
 
 
-def widths_nm() -> np.ndarray:
-    """Weights of the trapezoidal rule on `WAVELENGTHS_NM`."""
-    width = np.gradient(WAVELENGTHS_NM)
+def widths_nm(wavelengths_nm: np.ndarray = WAVELENGTHS_NM) -> np.ndarray:
+    """Weights of the trapezoidal rule."""
+    width = np.gradient(wavelengths_nm)
     width[[0, -1]] /= 2
     return width
