@@ -133,7 +133,7 @@ def _density(offset: Pairs, reach2: Pairs, half2: Pairs) -> Pairs:
 
 
 def _colours(piece: Emission, offset: Pairs, variance: Pairs, u: Pairs) -> tuple[Pairs, Pairs]:
-    """(mean, variance) of the group index of the light that a sensor at `offset` gets, less that of all light.
+    """(mean, variance) of the group index of the light that a sensor at `offset` gets, less all light's.
 
     The linear regression of group index on cos(theta), whose `variance` is that of light and sensor together.
     """

@@ -30,7 +30,7 @@ def rows():
 def test_the_mean_of_samples_is_the_expectation(sensor, rows):
     light, which = rows
     (pe, time, width), charge = sensor.expect(light, which)
-    keys = jax.random.split(jax.random.key(3), 20_000)
+    keys = jax.random.split(jax.random.key(3), 8_000)
     (n, when, _), drawn = jax.jit(jax.vmap(lambda key: sensor.draw(light, which, key)))(keys)
     n, when, drawn = (np.asarray(part) for part in (n, when, drawn))
     count = len(keys)
