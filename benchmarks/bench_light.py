@@ -1,14 +1,14 @@
 """Speed and memory of the light simulation: medians of five with a warm cache.
 
-Each case runs in its own process. Events are read from the folder DPTOOLKIT_DATA (default ../shared/data); cases
-whose file is absent are left out.
+Each case runs in its own process. Events are read from the folder DPTOOLKIT_DATA (default ../shared/data);
+cases whose file is absent are left out.
 
     dptoolkit bench light [--json]      python benchmarks/bench_light.py CASE
 
 Floor: 128 nodes along a track describe its light to a per cent (`NODES`), so 128 x sensors evaluations of 100
 flop (a distance, two cosines, a solid angle, a ring, a transmission, a time), at the speed that a matrix
-product reaches here; three times that for a gradient, one and a half times for each column of a Jacobian. What
-is measured takes every step of the event, whose number is in `pieces`. The ratio is CPU time over floor.
+product reaches here; three times that for a gradient, one and a half times for a column of a Jacobian.
+What is measured takes every step of the event; `pieces` says how many. The ratio is CPU time over floor.
 """
 
 import os

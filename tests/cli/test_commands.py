@@ -125,12 +125,13 @@ def test_bench_writes_a_row_a_case(cli: Callable, tmp_path: Path, monkeypatch: p
     )
     (tmp_path / "bench_charge.py").write_text(script)
     (tmp_path / "bench_inference.py").write_text(script.replace("muon", "fit"))
+    (tmp_path / "bench_light.py").write_text(script.replace("muon", "ring"))
     monkeypatch.setattr("dptoolkit.cli.check._pin", lambda: None)
     monkeypatch.setattr("dptoolkit.shipped.shipped_folder", lambda name: tmp_path)
     (row,) = json.loads(cli("bench", "charge", "--json").stdout)["results"]
     assert row["case"] == "muon" and row["ratio"] == 2.5 and row["peak_mb"] is None
     everything = cli("bench").stdout
-    assert "muon" in everything and "fit" in everything
+    assert all(case in everything for case in ("muon", "fit", "ring"))
 
 
 @pytest.mark.slow
