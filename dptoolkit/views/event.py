@@ -77,6 +77,8 @@ def readout_layout(view: EventView) -> LayoutDOM | None:
     """All planes of the event, a tab for every drift volume or assembly with signals; None without any."""
     found: dict[str, list[Shown]] = {}
     for plane, readout in _planes(view):
+        if isinstance(readout, SensorHits) and not isinstance(view.detector, OpticalDetector):
+            continue  # where its sensors are, only the detector knows
         for group in groups(readout, view.event):
             found.setdefault(_label(view, plane, group), []).append((plane, group))
     names = [plane for plane, _ in _planes(view)]

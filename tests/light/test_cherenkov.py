@@ -1,6 +1,5 @@
 """Frank and Tamm, and what a step shines."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -42,19 +41,6 @@ def test_no_light_below_threshold(pdg, threshold):
         made = float(detector.photons(segments, detector.layout(segments)))
         assert (made > 0) == shines and (float(light.pe.sum()) > 0) == shines
         assert np.isfinite(np.asarray(light.time_ns)).all()
-
-
-def test_gradients_stay_finite_where_a_step_crosses_the_threshold():
-    detector = small_tank()
-    segments = track(12.0, 6, energy=60.0, loss=4.0)
-    layout = detector.layout(segments)
-
-    def total(kinetic):
-        moved = segments.__class__(**{**vars(segments), "kinetic": kinetic})
-        return jnp.sum(detector(moved, layout=layout)["pmt"].pe)
-
-    slope = np.asarray(jax.grad(total)(segments.kinetic))
-    assert np.isfinite(slope).all() and slope[0].sum() > 0 and (slope[-1] == 0).all()
 
 
 def test_other_charges_and_neutral_particles_make_no_light():

@@ -107,25 +107,6 @@ def test_nothing_is_seen_behind_a_sensor_beyond_the_wall_or_outside_the_cone():
     assert float(lit(detector, outside).pe.sum()) == 0 == float(lit(detector, inwards).pe.sum())
 
 
-def test_a_step_at_the_face_of_a_sensor_gives_finite_light_no_more_than_it_makes():
-    detector = small_tank()
-    place, inward = detector.tank.sensors.position[30], detector.tank.sensors.normal[30]
-    segments = track(1.0, 1)
-    layout, seen = detector.layout(segments), []
-
-    def total(start):
-        ends = (start, start + (segments.end - segments.start))
-        return lit(detector, eqx.tree_at(lambda s: (s.start, s.end), segments, ends), layout=layout).pe.sum()
-
-    slope = jax.jit(jax.value_and_grad(total))
-    made = float(_emitted(detector, segments, layout).pe.sum())
-    for distance in (1e-3, 1.0, 10.0, 40.0, 80.0):
-        value, by_start = slope(jnp.asarray(place + inward * distance)[None] - 0 * segments.start)
-        seen.append(float(value))
-        assert np.isfinite(seen[-1]) and np.isfinite(np.asarray(by_start)).all()
-    assert max(seen) > 0 and max(seen) < made
-
-
 def test_padding_order_chunks_and_other_events_change_nothing():
     detector = small_tank()
     segments = together(track(60.0, 90), track(20.0, 45, start=(0, 0, -50), t0=0.004))
@@ -169,9 +150,10 @@ UNSEEN = ("sensor.charge_spread",)
 
 @pytest.fixture(scope="module")
 def slopes():
-    """(function of parameters and (start, end, kinetic), where, its gradients)."""
+    """(function of parameters and (start, end, kinetic), parameters, places, its gradient)."""
     detector = replace(small_tank(), {"sensor.slope": 0.2, "medium.index_shift": 1e-3})
     segments = together(track(24.0, 4, energy=150.0), track(3.0, 2, energy=2.0, loss=0.3, pdg=11))
+    segments = together(segments, track(2.0, 1, energy=58.0, loss=4.0))  # crosses the threshold
     layout, selected = detector.layout(segments), free(detector, list(infos(detector)))
     rng = np.random.default_rng(3)
     weights = rng.uniform(0.5, 1.5, (3, len(detector.tank.sensors)))
@@ -184,16 +166,12 @@ def slopes():
                                                                light.time_sigma_ns))  # fmt: skip
 
     places = (segments.start, segments.end, segments.kinetic)
-    return (
-        observable,
-        selected.values,
-        places,
-        jax.jit(jax.grad(observable, argnums=(0, 1)))(selected.values, places),
-    )
+    return observable, selected.values, places, jax.jit(jax.grad(observable, argnums=(0, 1)))
 
 
 def test_the_gradient_by_every_parameter_is_the_finite_difference(slopes):
-    observable, values, places, (by_value, _) = slopes
+    observable, values, places, by = slopes
+    by_value, _ = by(values, places)
     rng = np.random.default_rng(4)
     for path, value in values.items():
         direction = rng.uniform(0.5, 1.0, value.shape) * np.maximum(np.abs(np.asarray(value)), 1e-2)
@@ -204,7 +182,8 @@ def test_the_gradient_by_every_parameter_is_the_finite_difference(slopes):
 
 
 def test_the_gradient_by_positions_directions_and_energies_is_the_finite_difference(slopes):
-    observable, values, places, (_, by_place) = slopes
+    observable, values, places, by = slopes
+    _, by_place = by(values, places)
     rng = np.random.default_rng(5)
     for which in range(3):
         for row in range(len(places[which])):
@@ -221,6 +200,29 @@ def test_the_gradient_by_positions_directions_and_energies_is_the_finite_differe
                 row,
             )
             assert slope != 0
+
+
+def test_steps_at_the_face_of_a_sensor_give_finite_light_and_gradients(slopes):
+    observable, values, places, by = slopes
+    sensors = small_tank().tank.sensors
+    for distance in (1e-3, 1.0, 10.0, 40.0, 80.0):
+        face = sensors.position[30] + sensors.normal[30] * distance
+        there = places[0] - places[0][0] + face, places[1] - places[0][0] + face, places[2]
+        slopes_there = by(values, there)
+        assert np.isfinite(float(observable(values, there)))
+        assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(slopes_there))
+
+
+def test_a_sensor_gets_no_more_light_than_is_made_however_close():
+    detector, segments = small_tank(), track(1.0, 1)
+    layout, seen = detector.layout(segments), []
+    made = float(_emitted(detector, segments, layout).pe.sum())
+    for distance in (1e-3, 1.0, 5.0, 10.0, 40.0):
+        face = detector.tank.sensors.position[30] + detector.tank.sensors.normal[30] * distance
+        ends = (segments.start * 0 + face, segments.end - segments.start + face)
+        there = eqx.tree_at(lambda s: (s.start, s.end), segments, ends)
+        seen.append(float(lit(detector, there, layout=layout).pe[30]))
+    assert max(seen) > 0 and max(seen) < made
 
 
 def test_photons_one_by_one_agree_in_sum_pattern_and_time():
