@@ -103,7 +103,9 @@ class OpticalDetector(Component):
         return sums
 
 
-def _added(total: Float[Array, " r"], part: Float[Array, " k"], event: Array) -> Float[Array, " r"]:
+def _added(
+    total: Float[Array, " r"], part: Float[Array, " k"], event: Array | np.ndarray
+) -> Float[Array, " r"]:
     """The rows of all events with `part` added to those of one."""
     return total.reshape(-1, len(part)).at[event].add(part).ravel()
 
