@@ -2,7 +2,8 @@
 
 A sensor is a flat round photocathode of `radius`, so its face is seen under pi a^2 cos(eta) / R^2; `slope`
 changes that with the angle eta to its normal. Photoelectrons are Poisson, their charge a Gamma distribution
-of mean `gain` and relative spread `charge_spread` each, their times Gaussian of width `transit_spread_ns`.
+of mean `gain` and relative spread `charge_spread` each, their times Gaussian of width `transit_spread_ns`; a
+sample holds the mean of these times. Shape of the glass, saturation, threshold and dark counts are left out.
 """
 
 import equinox as eqx
