@@ -8,23 +8,19 @@ Floor: see `dptoolkit.benchmarking`. The ratio is CPU time over floor. Real even
 DPTOOLKIT_DATA (default ../shared/data); a case whose file is absent is skipped.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dptoolkit import benchmarking
-from dptoolkit.config import load_detector
+from dptoolkit.config import load_tpc
 from dptoolkit.detector import LArTPC, Layout
 from dptoolkit.events import Segments, bucket, pad
 from dptoolkit.io import EventFile, place, read_segments
 from dptoolkit.params import free, infos
-
-REPEATS = 5
 
 
 def run(case: str | None) -> list[dict[str, Any]]:
@@ -61,7 +57,7 @@ def muon_gradient() -> dict[str, Any]:
 
 def module0_events() -> dict[str, Any]:
     """Sixteen events of the mixed sample in module0 pixels, sampled one by one, index tables included."""
-    detector = load_detector("module0")
+    detector = load_tpc("module0")
     events = _events("segments/module0_mixed_mu_pi_p.h5", detector)
     singles = [events.select(slice(i, i + 1)).segments for i in range(16)]
     padded = [pad(segments, bucket(len(segments))) for segments in singles]
@@ -72,14 +68,14 @@ def module0_events() -> dict[str, Any]:
 
 def dune_many() -> dict[str, Any]:
     """10^5 segments of 3 mm on 300 straight tracks in dune-fd-hd, expectation, index tables included."""
-    detector = load_detector("dune-fd-hd")
+    detector = load_tpc("dune-fd-hd")
     segments = benchmarking.straight_tracks(detector, n_tracks=300, n_steps=334)
     return _measure(lambda: detector(segments), len(segments), 3, repeats=1)
 
 
 def ndlar_spill() -> dict[str, Any]:
     """A spill of 60 tracks of one metre, 2 x 10^4 segments, in all of ndlar, sampled."""
-    detector = load_detector("ndlar")
+    detector = load_tpc("ndlar")
     segments = benchmarking.straight_tracks(detector, n_tracks=60, n_steps=334)
     return _measure(lambda: detector(segments, key=jax.random.key(0)), len(segments), 1, repeats=1)
 
@@ -95,7 +91,7 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def _muon() -> tuple[LArTPC, Segments, Layout]:
-    detector = load_detector("sbnd")
+    detector = load_tpc("sbnd")
     events = _events("segments/geant4_lar_muon.h5", detector)
     return detector, events.segments, detector.layout(events.segments)
 
@@ -105,20 +101,10 @@ def _events(name: str, detector: LArTPC) -> EventFile:
 
 
 def _measure(
-    action: Callable[[], Any], n_deposits: int, n_planes: int, repeats: int = REPEATS
+    action: Callable[[], Any], n_deposits: int, n_planes: int, repeats: int = benchmarking.REPEATS
 ) -> dict[str, Any]:
-    start = time.perf_counter()
-    jax.block_until_ready(action())
-    first = time.perf_counter() - start
-    wall, cpu = [], []
-    for _ in range(repeats):
-        t, c = time.perf_counter(), time.process_time()
-        jax.block_until_ready(action())
-        wall.append(time.perf_counter() - t)
-        cpu.append(time.process_time() - c)
     floor = benchmarking.simulation_floor(n_deposits, n_planes)
-    found = benchmarking.row(float(np.median(cpu)), float(np.median(wall)), first, floor)
-    return {**found, "deposits": n_deposits}
+    return {**benchmarking.row(*benchmarking.timed(action, repeats), floor), "deposits": n_deposits}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 
 from dptoolkit import benchmarking
 from dptoolkit.calibrate import Calibration, Toy, calibrate, truth_of
-from dptoolkit.config import load_detector
+from dptoolkit.config import load_tpc
 from dptoolkit.events import bucket, pad
 from dptoolkit.inference import Problem
 
@@ -73,7 +73,7 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
 
 def _problem(name: str, batches: int, free: tuple[str, ...]) -> tuple[Problem, int]:
     """A problem without noise on straight tracks, and the number of its segments."""
-    detector = load_detector(name)
+    detector = load_tpc(name)
     tracks = benchmarking.straight_tracks(detector, n_tracks=batches * TRACKS, n_steps=STEPS)
     parts = [
         jax.tree.map(lambda x, i=i: x[i * TRACKS * STEPS : (i + 1) * TRACKS * STEPS], tracks)

@@ -19,13 +19,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 
-from dptoolkit.detector import LArTPC
+from dptoolkit.config import Detector
 from dptoolkit.params import infos, replace
+
+AnyDetector = TypeVar("AnyDetector", bound=Detector)
 
 SCHEMA = "dptoolkit.constants/1"
 
@@ -61,7 +63,7 @@ class Constants:
         }
 
 
-def config_digest(detector: LArTPC) -> str:
+def config_digest(detector: Detector) -> str:
     """SHA-256 of the configuration, whatever its order and comments."""
     config = yaml.safe_load(detector.source)
     config.pop("description", None)
@@ -88,7 +90,7 @@ def read_constants(path: str | Path) -> dict[str, Any]:
     return document
 
 
-def with_constants(detector: LArTPC, path: str | Path) -> tuple[LArTPC, str]:
+def with_constants(detector: AnyDetector, path: str | Path) -> tuple[AnyDetector, str]:
     """(the detector with the values of a file of constants, one line that says what was done)."""
     document = read_constants(path)
     made_for = document["detector"]

@@ -8,8 +8,7 @@ from typing import Any
 
 from dptoolkit.cache import enable_compilation_cache
 from dptoolkit.calibrate import Calibration, Toy, batches_of, calibrate, truth_of
-from dptoolkit.config import from_yaml
-from dptoolkit.detector import LArTPC
+from dptoolkit.config import from_yaml, tpc
 from dptoolkit.events import Segments
 from dptoolkit.inference.campaign import ToyFit
 from dptoolkit.inference.losses import loss_of
@@ -59,7 +58,7 @@ class Recipe:
 def _prepared(recipe: Recipe) -> tuple[Calibration, list[Segments], list[int]]:
     """Read and built once in every process."""
     enable_compilation_cache()
-    detector: LArTPC = from_yaml(recipe.detector)
+    detector = tpc(from_yaml(recipe.detector))
     calibration = Calibration(detector, list(recipe.free), recipe.noise, dict(recipe.start))
     batches, numbers, _ = batches_of(recipe.data, detector, events=recipe.events, how=recipe.place)
     return calibration, batches, numbers

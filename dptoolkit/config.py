@@ -13,7 +13,7 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
@@ -28,7 +28,10 @@ from dptoolkit import units
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.detector import LArTPC
 from dptoolkit.geometry import Volumes
+from dptoolkit.optical import OpticalDetector
 from dptoolkit.params import Component, infos, replace
+
+Detector = LArTPC | OpticalDetector
 
 _ROOM = 2.0
 """Tables provide for diffusion constants up to this many times the nominal ones."""
@@ -44,9 +47,24 @@ def detector_names() -> list[str]:
     )
 
 
-def load_detector(name: str | Path) -> LArTPC:
+def load_detector(name: str | Path) -> Detector:
     """The detector of this name, or of the YAML file at this path."""
     return from_yaml(source_text(name), str(name))
+
+
+def load_tpc(name: str | Path) -> LArTPC:
+    """As `load_detector`, for what is done with drift volumes and their charge."""
+    return tpc(load_detector(name))
+
+
+def tpc(detector: Detector) -> LArTPC:
+    """The detector, if it is a TPC."""
+    if not isinstance(detector, LArTPC):
+        raise ValueError(
+            f"detector {detector.name!r} is of type {type(detector).__name__}, without drift volumes; "
+            f"expected a LArTPC: 'dptoolkit detectors' lists them"
+        )
+    return detector
 
 
 def source_text(name: str | Path) -> str:
@@ -65,7 +83,7 @@ def source_text(name: str | Path) -> str:
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def from_yaml(text: str, where: str = "detector") -> LArTPC:
+def from_yaml(text: str, where: str = "detector") -> Detector:
     """A detector from YAML text; `where` names it in messages."""
     try:
         config = yaml.safe_load(text)
@@ -75,12 +93,23 @@ def from_yaml(text: str, where: str = "detector") -> LArTPC:
         raise ValueError(f"{where}: expected a mapping of keys to values, got {type(config).__name__}")
     config = dict(config)
     changes = config.pop("set", {})
+    config.pop("description", None)
+    kind = config.pop("type", next(iter(KINDS)))
+    if kind not in KINDS:
+        raise ValueError(f"{where}: type {kind!r} is unknown; expected one of {', '.join(KINDS)}")
+    return replace(KINDS[kind](config, where, text), changes)
+
+
+def _optical(config: dict[str, Any], where: str, text: str) -> OpticalDetector:
+    return OpticalDetector(source=text, **_fields(OpticalDetector, config, where, skip=("source",)))
+
+
+def _argon(config: dict[str, Any], where: str, text: str) -> LArTPC:
     volumes = _volumes(config.pop("volumes", None), f"{where}: volumes")
     defaults = config.pop("plane_defaults", {})
     planes = config.pop("planes", None)
     if not isinstance(planes, list) or not planes:
         raise ValueError(f"{where}: planes: expected a list of read-out planes")
-    config.pop("description", None)
     anode = config.pop("anode", {})
     kwargs = _fields(LArTPC, config, where, skip=("volumes", "planes", "source"))
     merged = [{**defaults, **plane} if isinstance(plane, dict) else plane for plane in planes]
@@ -92,11 +121,17 @@ def from_yaml(text: str, where: str = "detector") -> LArTPC:
     names = [plane.name for plane in built]
     if len(set(names)) != len(names):
         raise ValueError(f"{where}: planes: names must differ, got {names}")
-    detector = LArTPC(volumes=volumes, planes=built, source=text, **kwargs)
-    return replace(detector, changes)
+    return LArTPC(volumes=volumes, planes=built, source=text, **kwargs)
 
 
-def to_yaml(detector: LArTPC) -> str:
+KINDS: dict[str, Callable[[dict[str, Any], str, str], Detector]] = {
+    "LArTPC": _argon,
+    "OpticalDetector": _optical,
+}
+"""How a detector of a `type:` is built of (configuration, where it stands, text); first the default."""
+
+
+def to_yaml(detector: Detector) -> str:
     """YAML from which this detector is built again, its parameter values included."""
     config = yaml.safe_load(detector.source)
     config.pop("set", None)
@@ -199,7 +234,7 @@ def _fields(cls: type, config: Mapping[str, Any], where: str, skip: tuple[str, .
 
 
 _STATIC_UNITS = {"pitch": "cm", "distance": "cm", "step": "cm", "dedx_length": "cm", "angle": "rad"}
-_STATIC_UNITS |= {"tick_period": "us", "tick": "us"}
+_STATIC_UNITS |= {"tick_period": "us", "tick": "us", "radius": "cm", "height": "cm", "spacing": "cm"}
 
 
 def _value(raw: Any, unit: str | None, hint: Any, where: str) -> Any:

@@ -80,6 +80,11 @@ class LArTPC(Component):
     dedx_length: float = eqx.field(static=True, default=0.0)
     """Length over which dE/dx is averaged before recombination [cm]; 0: steps as they are."""
 
+    @property
+    def region(self) -> Volumes:
+        """Where it is sensitive."""
+        return self.volumes
+
     def layout(self, segments: Segments) -> Layout:
         """Index tables for concrete `segments`; to be made outside `jit` and gradients."""
         if isinstance(segments.start, jax.core.Tracer) or isinstance(self.field.nominal(), jax.core.Tracer):

@@ -31,6 +31,8 @@ class Segments(eqx.Module):
     track: Int[Array, " n"]
     pdg: Int[Array, " n"]
     valid: Bool[Array, " n"]
+    kinetic: Float[Array, "n 2"] | None = None
+    """Kinetic energy of the particle at both ends [MeV], if known; Cherenkov light needs it."""
 
     @property
     def dedx(self) -> PerSegment:
@@ -125,6 +127,28 @@ class Hits(eqx.Module):
     valid: Bool[Array, " p"]
 
 
+class SensorHits(eqx.Module):
+    """Light on photosensors: a row a sensor of an event.
+
+    An expectation holds expected photoelectrons and charge, and the mean time of a photoelectron; a sample
+    holds their drawn number, the charge they make and the mean of their times.
+    """
+
+    pe: Float[Array, " r"]
+    """Photoelectrons, before the gain."""
+    charge: Float[Array, " r"]
+    """[photoelectrons], with gain and single-photoelectron spread"""
+    time_ns: Float[Array, " r"]
+    """Mean time of the photoelectrons, from `start` on."""
+    time_sigma_ns: Float[Array, " r"]
+    """Standard deviation of the time of one photoelectron; of their mean in a sample."""
+    start: Float[Array, " r"]
+    """From when times are counted: the first step of the event [us]."""
+    sensor: Int[Array, " r"]
+    event: Int[Array, " r"]
+    valid: Bool[Array, " r"]
+
+
 def deposit_length(de: Float[Array, " n"]) -> Float[Array, " n"]:
     """Length over which a deposit at a point is taken to have lost its energy [cm].
 
@@ -146,6 +170,7 @@ def segments_from_arrays(
     event: np.ndarray | int = 0,
     track: np.ndarray | int = 0,
     pdg: np.ndarray | int = 13,
+    kinetic: np.ndarray | None = None,
 ) -> Segments:
     """Segments from plain arrays; `dx` defaults to the distance from start to end."""
     start, end = np.atleast_2d(np.asarray(start, float)), np.atleast_2d(np.asarray(end, float))
@@ -162,6 +187,10 @@ def segments_from_arrays(
         "valid": np.ones(n, bool),
         **{name: np.broadcast_to(value, n).astype(np.int32) for name, value in ints.items()},
     }
+    if kinetic is not None:
+        columns["kinetic"] = np.asarray(kinetic).astype(real)
+        if columns["kinetic"].shape != (n, 2):
+            raise ValueError(f"kinetic: expected shape ({n}, 2), got {columns['kinetic'].shape}")
     return Segments(**{name: jnp.asarray(column) for name, column in columns.items()})
 
 
@@ -170,16 +199,13 @@ def pad(segments: Segments, n: int) -> Segments:
     extra = n - len(segments)
     if extra < 0:
         raise ValueError(f"cannot pad {len(segments)} segments to {n}")
-    grown = {field.name: _pad(getattr(segments, field.name), extra) for field in dataclasses.fields(segments)}
-    return Segments(**grown)
+    return Segments(**{name: _pad(column, extra) for name, column in _columns(segments).items()})
 
 
 def take(segments: Segments, index: Any) -> Segments:
     """The segments selected by `index` (a mask or positions)."""
     index = np.asarray(index)
-    return Segments(
-        **{field.name: getattr(segments, field.name)[index] for field in dataclasses.fields(segments)}
-    )
+    return Segments(**{name: column[index] for name, column in _columns(segments).items()})
 
 
 def shift(segments: Segments, by: Float[Array, " 3"]) -> Segments:
@@ -225,6 +251,12 @@ def distinct_rows(
     code = np.ravel_multi_index(tuple((keys - low).T), tuple(span))
     _, first, inverse, counts = np.unique(code, return_index=True, return_inverse=True, return_counts=True)
     return keys[first], inverse, counts
+
+
+def _columns(segments: Segments) -> dict[str, Array]:
+    """Those that there are."""
+    every = {field.name: getattr(segments, field.name) for field in dataclasses.fields(segments)}
+    return {name: column for name, column in every.items() if column is not None}
 
 
 def _pad(array: Array, extra: int) -> Array:

@@ -5,6 +5,9 @@ coordinates in the anode plane, measured from its centre. `across` = drift direc
 volumes that face each other are turned, not mirrored, and their wire angles change sign as built.
 """
 
+from itertools import product
+from typing import Protocol, runtime_checkable
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +15,61 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+TOLERANCE = 0.1
+"""[cm]: sensitive volumes of simulated geometries exceed the nominal active volume by up to half a
+millimetre (Module 0: 62.054 cm against 62 cm), which is no reason to move a file."""
+GAP = 20.0
+"""[cm]: volumes closer than this (modules of one detector) are one place to put events; the cryostats of
+ICARUS, 124 cm apart, are two."""
+
+Box = tuple[np.ndarray, np.ndarray]
+"""Lower and upper corner [cm]."""
+
+
+@runtime_checkable
+class Region(Protocol):
+    """Where a detector is sensitive, as placement and displays need to know it: drift volumes or a tank."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its volumes."""
+        ...
+
+    @property
+    def bounds(self) -> Box:
+        """Of the box around all of it."""
+        ...
+
+    @property
+    def axes(self) -> set[int]:
+        """Main axes: those of the drift, or of the tank."""
+        ...
+
+    def locate(self, points: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
+        """Index of the volume that holds each point, -1 outside."""
+        ...
+
+    @property
+    def boxes(self) -> list[Box]:
+        """Around every volume."""
+        ...
+
+    def groups(self) -> list[Box]:
+        """Separate places where events can be put."""
+        ...
+
+    def encloses(self, points: Float[np.ndarray, "n 3"]) -> bool:
+        """Whether all points are inside, or in small gaps."""
+        ...
+
+    def random_point(self, rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
+        """Uniform in the volume [cm]."""
+        ...
+
+    def frame(self) -> Float[np.ndarray, "l 2 3"]:
+        """Lines by which a three-dimensional view shows it [cm]."""
+        ...
 
 
 class Volumes(eqx.Module):
@@ -121,6 +179,55 @@ class Volumes(eqx.Module):
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper corner of the box around all volumes [cm]."""
         return self.low.min(axis=0), self.high.max(axis=0)
+
+    @property
+    def axes(self) -> set[int]:
+        """Axes along which electrons drift."""
+        return {int(axis) for axis in np.argmax(np.abs(np.asarray(self.drift)), axis=1)}
+
+    @property
+    def boxes(self) -> list[Box]:
+        """All volumes."""
+        return list(zip(self.low, self.high, strict=True))
+
+    def groups(self) -> list[Box]:
+        """Boxes around volumes that are neighbours, in the order of the volumes."""
+        boxes: list[Box] = []
+        for low, high in self.boxes:
+            near = [box for box in boxes if (low <= box[1] + GAP).all() and (high >= box[0] - GAP).all()]
+            merged = (
+                np.min([low, *(box[0] for box in near)], axis=0),
+                np.max([high, *(box[1] for box in near)], axis=0),
+            )
+            position = min(
+                (i for i, box in enumerate(boxes) if any(box is one for one in near)), default=len(boxes)
+            )
+            boxes = [box for box in boxes if not any(box is one for one in near)]
+            boxes.insert(position, merged)
+        return boxes
+
+    def encloses(self, points: Float[np.ndarray, "n 3"]) -> bool:
+        """Whether every point is in an active volume, or in a small gap between them."""
+        inside = [
+            ((points >= low - TOLERANCE) & (points <= high + TOLERANCE)).all(axis=1)
+            for low, high in self.groups()
+        ]
+        return bool(np.any(inside, axis=0).all())
+
+    def random_point(self, rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
+        """Uniform in all volumes [cm]."""
+        size = np.asarray(self.high) - np.asarray(self.low)
+        content = size.prod(axis=1)
+        chosen = rng.choice(len(self), p=content / content.sum())
+        return self.low[chosen] + size[chosen] * rng.uniform(size=3)
+
+    def frame(self) -> Float[np.ndarray, "l 2 3"]:
+        """The edges of all volumes [cm]."""
+        corners = np.array(list(product((0, 1), repeat=3)))
+        edges = [(a, b) for a in corners for b in corners if (b - a).sum() == 1 and (b >= a).all()]
+        ends = np.array(edges)
+        low, size = self.low[:, None, None], (self.high - self.low)[:, None, None]
+        return (low + ends * size).reshape(-1, 2, 3)
 
 
 def axis_vector(name: str) -> np.ndarray:

@@ -17,11 +17,8 @@ import h5py
 import jax
 import numpy as np
 
-from dptoolkit.charge.backtrack import hit_shares
-from dptoolkit.charge.pixels import PixelPlane
-from dptoolkit.config import from_yaml, to_yaml
-from dptoolkit.detector import LArTPC, Layout, Readout, arrive
-from dptoolkit.events import Hits, Segments, bucket, pad
+from dptoolkit.config import Detector, from_yaml, to_yaml
+from dptoolkit.events import bucket, pad
 from dptoolkit.io import (
     Batch,
     EventFile,
@@ -33,10 +30,11 @@ from dptoolkit.io import (
     place,
     read_segments,
 )
-from dptoolkit.totals import Stopwatch, Totals, measure
+from dptoolkit.io.readout import Readout
+from dptoolkit.totals import Stopwatch, Totals, measure, truth
 from dptoolkit.workers import Progress, in_order
 
-Simulated = tuple[Readout, Totals, dict[str, Truth]]
+Simulated = tuple[dict[str, Readout], Totals, dict[str, Truth]]
 
 
 @dataclass(frozen=True)
@@ -73,31 +71,20 @@ def event_key(seed: int, number: int) -> jax.Array:
     return key
 
 
-def simulate_event(detector: LArTPC, event: EventFile, seed: int | None) -> Simulated:
+def simulate_event(detector: Detector, event: EventFile, seed: int | None) -> Simulated:
     """Read-out of one event, its totals and the truth of its hits; `seed` None gives the expectation."""
     segments = pad(event.segments, bucket(len(event)))
     with Stopwatch() as watch:
-        layout = detector.layout(segments)
+        layout: Any = detector.layout(segments)
         key = None if seed is None else event_key(seed, int(event.event_numbers[0]))
         readout = jax.tree.map(np.asarray, detector(segments, key=key, layout=layout))
     totals = measure(detector, segments, layout, readout)
-    return readout, totals.timed(watch), _truth(detector, segments, layout, readout)
-
-
-def _truth(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) -> dict[str, Truth]:
-    """Back-tracking of every plane of pixels."""
-    electrons = jax.tree.map(np.asarray, arrive(detector, segments, layout.deposits))
-    found = {}
-    for plane in detector.planes:
-        hits = readout[plane.name]
-        if isinstance(plane, PixelPlane) and isinstance(hits, Hits):
-            found[plane.name] = Truth(*hit_shares(plane, hits, electrons, layout.deposits))
-    return found
+    return readout, totals.timed(watch), truth(detector, segments, layout, readout)
 
 
 def simulate_file(
     path: str | Path,
-    detector: LArTPC,
+    detector: Detector,
     output: str | Path,
     options: Options | None = None,
     progress: Progress = lambda done, total: None,
@@ -107,8 +94,8 @@ def simulate_file(
     if output.exists() and path.exists() and output.samefile(path):
         raise InputError(f"{output}: is the input file; choose another name for the output")
     events = read_segments(path).select(options.events)
-    events, note = place(events, detector.volumes, _placement(events, detector, options), options.seed or 0)
-    outside, fraction = count_outside(events.segments, detector.volumes)
+    events, note = place(events, detector.region, _placement(events, detector, options), options.seed or 0)
+    outside, fraction = count_outside(events.segments, detector.region)
     run = _run(detector, events, path, options)
     resume, totals, notes = _left_behind(output, run, options.force)
     writer = NativeWriter(output, run, force=options.force, resume=resume)
@@ -135,7 +122,7 @@ def simulate_file(
     return Produced(totals, events.n_events, done, notes)
 
 
-def _placement(events: EventFile, detector: LArTPC, options: Options) -> str:
+def _placement(events: EventFile, detector: Detector, options: Options) -> str:
     """What `auto` means for a file that is in the frame of this detector already: leave it there."""
     here = events.attributes.get("detector_name") == detector.name
     return "file" if here and options.place == "auto" else options.place
@@ -147,7 +134,7 @@ def summary(totals: Totals) -> dict[str, Any]:
 
 
 def _simulated(
-    detector: LArTPC, events: EventFile, first: int, options: Options
+    detector: Detector, events: EventFile, first: int, options: Options
 ) -> Iterator[tuple[EventFile, Simulated]]:
     singles = [slice(index, index + 1) for index in range(first, events.n_events)]
     if options.jobs == 1:
@@ -161,7 +148,7 @@ def _simulated(
         yield events.select(single), result
 
 
-_worker: dict[str, LArTPC] = {}
+_worker: dict[str, Detector] = {}
 """The detector of a worker process."""
 
 
@@ -173,7 +160,7 @@ def _simulate_in_worker(event: EventFile, seed: int | None) -> Simulated:
     return simulate_event(_worker["detector"], event, seed)
 
 
-def _run(detector: LArTPC, events: EventFile, path: Path, options: Options) -> Run:
+def _run(detector: Detector, events: EventFile, path: Path, options: Options) -> Run:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     provenance: Mapping[str, Any] = {

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import cache, singledispatch
 from types import TracebackType
 from typing import Any
 
@@ -12,11 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dptoolkit.charge.backtrack import hit_shares
 from dptoolkit.charge.deposits import DepositLayout
+from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.charge.wires import WireLayout, WirePlane
 from dptoolkit.detector import LArTPC, Layout, Readout, arrive
 from dptoolkit.events import Electrons, Hits, Segments, Waveforms
-from dptoolkit.io import count_outside
+from dptoolkit.io import Truth, count_outside
+from dptoolkit.optical import OpticalDetector
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,11 @@ class Totals:
     segments_outside: int = 0
     energy_MeV: float = 0.0
     """Of all segments."""
-    electrons_freed: float = 0.0
+    electrons_freed: float | None = None
     """In the drift volumes."""
-    photons_made: float = 0.0
-    electrons_at_anode: float = 0.0
+    photons_made: float | None = None
+    """Scintillation in drift volumes, or Cherenkov light of 300 to 700 nm in a tank."""
+    electrons_at_anode: float | None = None
     electrons_collected: float | None = None
     """Wires: expected charge of the collection planes, before RC tails and noise. Pads: before threshold."""
     hits: float | None = None
@@ -38,6 +42,10 @@ class Totals:
     hit_charge: float = 0.0
     hit_charge_time: float = 0.0
     """Sum of charge times time from the t0 of the event [electron us]."""
+    pe: float | None = None
+    """Photoelectrons on all sensors."""
+    sensors_hit: float | None = None
+    """Sensors with a photoelectron; the sum of the probabilities in an expectation."""
     seconds: float = 0.0
     compile_seconds: float = 0.0
 
@@ -58,18 +66,59 @@ class Totals:
         mean = moment / charge if self.hits is not None and charge > 0 else None
         keys = list(values)
         keys.insert(keys.index("hits"), "mean_hit_time_us")
-        keys[keys.index("seconds") : keys.index("seconds")] = ["pe", "sensors_hit"]
         return {key: values.get(key) if key != "mean_hit_time_us" else mean for key in keys}
 
 
-def measure(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) -> Totals:
+def measure(detector: Any, segments: Segments, layout: Any, readout: Any) -> Totals:
     """The totals of the events in `segments`; `layout` and `readout` are what the detector made of them."""
-    freed, photons, electrons = _budget(detector, segments, layout.deposits)
     valid = np.asarray(segments.valid)
-    return Totals(
+    own = counted(detector, segments, layout, readout)
+    return replace(
+        own,
         segments=int(valid.sum()),
-        segments_outside=count_outside(segments, detector.volumes)[0],
+        segments_outside=count_outside(segments, detector.region)[0],
         energy_MeV=float(np.asarray(segments.de, float)[valid].sum()),
+    )
+
+
+@singledispatch
+def counted(detector: Any, segments: Segments, layout: Any, readout: Any) -> Totals:
+    """What a kind of detector counts."""
+    raise TypeError(f"no totals are known of a {type(detector).__name__}")
+
+
+@singledispatch
+def truth(detector: Any, segments: Segments, layout: Any, readout: Any) -> dict[str, Truth]:
+    """Which segment made what, by plane, where that is known."""
+    return {}
+
+
+@counted.register
+def _(detector: OpticalDetector, segments: Segments, layout: Any, readout: Any) -> Totals:
+    light = readout[detector.sensor.name]
+    pe, sampled = np.asarray(light.pe, float), bool((light.pe == np.round(light.pe)).all())
+    return Totals(
+        photons_made=float(detector.photons(segments, layout)),
+        pe=float(pe.sum()),
+        sensors_hit=float((pe > 0).sum() if sampled else -np.expm1(-pe).sum()),
+    )
+
+
+@truth.register
+def _(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) -> dict[str, Truth]:
+    electrons = jax.tree.map(np.asarray, arrive(detector, segments, layout.deposits))
+    found = {}
+    for plane in detector.planes:
+        hits = readout[plane.name]
+        if isinstance(plane, PixelPlane) and isinstance(hits, Hits):
+            found[plane.name] = Truth(*hit_shares(plane, hits, electrons, layout.deposits))
+    return found
+
+
+@counted.register
+def _(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) -> Totals:
+    freed, photons, electrons = _budget(detector, segments, layout.deposits)
+    return Totals(
         electrons_freed=float(np.asarray(freed, float).sum()),
         photons_made=float(np.asarray(photons, float).sum()),
         electrons_at_anode=float(np.asarray(electrons.n, float).sum()),

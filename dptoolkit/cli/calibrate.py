@@ -129,9 +129,9 @@ def calibrate(
 
     enable_compilation_cache()
     with busy("building the detector"):
-        from dptoolkit.config import load_detector
+        from dptoolkit.config import load_tpc
 
-        model = load_detector(detector)
+        model = load_tpc(detector)
     if not toy_wanted:
         from dptoolkit.cli.recorded import Asked, calibrate_recorded
 
@@ -142,7 +142,7 @@ def calibrate(
             "--t0 and --constants are for recorded data; leave out --toy-truth and --set"
         )
     chosen = _Options(model, paths(free), parse_assignments(start or []), noise, seed)
-    maker = load_detector(toy_detector) if toy_detector else model
+    maker = load_tpc(toy_detector) if toy_detector else model
     toy = chosen.toy(maker, toy_truth == "random", set_ or [])
     batches = chosen.batches(data, events, place)
     emptied(output, resume)

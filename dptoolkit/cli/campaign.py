@@ -92,10 +92,10 @@ def _recipe(
 
     from dptoolkit.calibrate import Calibration
     from dptoolkit.campaign import Recipe
-    from dptoolkit.config import load_detector, source_text
+    from dptoolkit.config import load_tpc, source_text
     from dptoolkit.params import get
 
-    model = load_detector(detector)
+    model = load_tpc(detector)
     events, place, method, loss = rest
     chosen = Calibration(model, paths(free)).paths
     values = {}

@@ -20,6 +20,7 @@ class Benchmark(StrEnum):
 
     CHARGE = "charge"
     INFERENCE = "inference"
+    LIGHT = "light"
 
 
 def doctor(json: Json = False) -> None:
@@ -44,7 +45,7 @@ def doctor(json: Json = False) -> None:
 
 def bench(
     name: Annotated[
-        Benchmark | None, typer.Argument(metavar="[charge|inference]", help="Default: all.")
+        Benchmark | None, typer.Argument(metavar="[charge|inference|light]", help="Default: all.")
     ] = None,
     json: Json = False,
 ) -> None:

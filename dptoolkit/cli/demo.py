@@ -51,14 +51,14 @@ def _run(seed: int) -> tuple[str, bool]:
     """The report, and whether the fit converged."""
     import jax
 
-    from dptoolkit.config import load_detector
+    from dptoolkit.config import load_tpc
     from dptoolkit.inference import Experiment, GaussianChi2, Problem, SegmentSource, fit
     from dptoolkit.params import replace
     from dptoolkit.sources.example import example_muon
     from dptoolkit.views.event import EventView
     from dptoolkit.views.report import Section, report_page
 
-    detector, segments = load_detector(DETECTOR), example_muon(length=50.0)
+    detector, segments = load_tpc(DETECTOR), example_muon(length=50.0)
     truth = replace(detector, {PATH: TRUTH})
     observed = truth(segments, key=jax.random.key(seed))
     experiment = Experiment(detector, SegmentSource(segments))

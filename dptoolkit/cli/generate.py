@@ -53,10 +53,10 @@ def generate(
         check_target(output, force)
     elif not output.parent.is_dir():
         raise ValueError(f"{output}: the folder {output.parent} does not exist; make it first")
-    from dptoolkit.config import load_detector
+    from dptoolkit.config import load_tpc
 
     with busy("building the detector"):
-        model = set_parameters(load_detector(detector), set_ or [])
+        model = set_parameters(load_tpc(detector), set_ or [])
     request = Request(sample, n, seed, shards, jobs, scheduler, force)
     try:
         with progress("generating") as advance:

@@ -12,6 +12,17 @@ from dptoolkit.config import source_text
 def overview(name: str) -> dict[str, Any]:
     """Name, kind, read-out, number of volumes and channels, description."""
     config = yaml.safe_load(source_text(name))
+    describe = {"OpticalDetector": _optical}.get(config.get("type", ""), _argon)
+    return {"name": name, **describe(config), "description": config.get("description", "")}
+
+
+def _optical(config: dict[str, Any]) -> dict[str, Any]:
+    tank = config["tank"]
+    channels = int(tank["columns"]) * int(tank["rows"]) + int(tank.get("top", 0)) + int(tank.get("bottom", 0))
+    return {"kind": "OpticalDetector", "readout": "photosensors", "volumes": 1, "channels": channels}
+
+
+def _argon(config: dict[str, Any]) -> dict[str, Any]:
     volumes = config.get("volumes", {})
     n_volumes = len(volumes.get("boxes", [])) * len(volumes.get("modules", [0]))
     defaults = config.get("plane_defaults", {})
@@ -19,12 +30,10 @@ def overview(name: str) -> dict[str, Any]:
     wires = [plane for plane in planes if plane.get("type") == "WirePlane"]
     readout = f"wires {' '.join(str(plane.get('name')) for plane in wires)}" if wires else "pixels"
     return {
-        "name": name,
         "kind": "LArTPC",
         "readout": readout,
         "volumes": n_volumes,
         "channels": sum(_channels(plane, config, n_volumes) for plane in planes),
-        "description": config.get("description", ""),
     }
 
 

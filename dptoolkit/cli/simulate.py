@@ -125,4 +125,7 @@ def _words(n_events: int, report: dict[str, Any]) -> str:
         parts.append(f"{report['electrons_collected']:.4g} electrons collected")
     if report["hits"] is not None:
         parts.append(f"{report['hits']:.6g} hits")
+    if report["pe"] is not None:
+        parts.append(f"{report['pe']:.4g} photoelectrons (direct light only)")
+        parts.append(f"{report['sensors_hit']:.4g} sensors hit")
     return f"{', '.join(parts)}; {report['seconds']:.1f} s, and {report['compile_seconds']:.1f} s to compile"

@@ -24,7 +24,8 @@ class EventFile:
     """Segments of all events of a file, sorted by event; host-side arrays in float64."""
 
     columns: Table
-    """start, end [cm] (n, 3); de [MeV]; dx [cm]; t0 [us]; event (index), track, pdg."""
+    """start, end [cm] (n, 3); de [MeV]; dx [cm]; t0 [us]; event (index), track, pdg; where known,
+    kinetic [MeV] (n, 2), the particle's energy at both ends."""
     event_numbers: np.ndarray
     """Sorted numbers of the events, with gaps."""
     format: str

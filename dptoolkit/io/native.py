@@ -12,6 +12,7 @@ Root dataset `detector_config`: the detector as YAML text.
     interactions/             x y z [cm] t0 [us] ...                           may be empty
     particles/                track parent ancestor group pdg ...              may be empty
     segments/                 track pdg, x_start ... z_end, dx [cm], de [MeV], t0 [us];
+                              where known kinetic_start, kinetic_end [MeV]: the particle's at both ends;
                               attributes low, high: corners of the box around all of them [cm]
     readout/PLANE/            attribute `kind` and the static fields of the class:
       Waveforms               a row a block: samples (wires, ticks), group, channel, tick;
@@ -20,6 +21,8 @@ Root dataset `detector_config`: the detector as YAML text.
       Hits                    a row a hit: volume, column, row, hit (0, 1, ... in its pixel), charge and
                               total [electron], time [us], probability; in an expectation
                               charge_sigma, time_sigma, correlation; attribute hits_per_pixel
+      SensorHits              a row a photosensor with light: sensor, pe, charge [photoelectron],
+                              time_ns, time_sigma_ns [ns], start [us]: from when times are counted
     truth/PLANE/              item (row in readout/PLANE; for Waveforms also row and tick in the block),
                               segment (row in segments), share; the shares of an item sum to 1
 
@@ -44,6 +47,7 @@ from dptoolkit.io.errors import InputError
 from dptoolkit.io.event_file import EventFile, Table
 from dptoolkit.io.native_tables import (
     FORMAT,
+    KINETIC,
     REQUIRED,
     UNITS,
     VERSION,
@@ -277,11 +281,13 @@ def _segment_columns(segments: Segments | EventFile) -> tuple[dict[str, np.ndarr
     if isinstance(segments, EventFile):
         table, valid = segments.columns, np.ones(len(segments), bool)
     else:
-        table = {name: getattr(segments, name) for name in Segments.__dataclass_fields__}
+        every = {name: getattr(segments, name) for name in Segments.__dataclass_fields__}
+        table = {name: column for name, column in every.items() if column is not None}
         valid = np.asarray(segments.valid)
     columns = {name: _narrow(np.asarray(table[name])) for name in ("event", "track", "pdg")}
-    for names, ends in ((XYZ_START, table["start"]), (XYZ_END, table["end"])):
-        columns |= {name: np.asarray(ends)[:, axis] for axis, name in enumerate(names)}
+    for names, key in ((XYZ_START, "start"), (XYZ_END, "end"), (KINETIC, "kinetic")):
+        if key in table:
+            columns |= {name: np.asarray(table[key])[:, axis] for axis, name in enumerate(names)}
     return columns | {name: np.asarray(table[name]) for name in ("de", "dx", "t0")}, valid
 
 

@@ -16,6 +16,7 @@ from dptoolkit.io.event_file import Box, EventFile, Table, bounding_box, events_
 from dptoolkit.io.native import Run
 from dptoolkit.io.native_tables import (
     FORMAT,
+    KINETIC,
     REQUIRED,
     VERSION,
     XYZ_END,
@@ -137,16 +138,19 @@ def _check_version(contents: Group, path: Path) -> None:
 def _read_segments(contents: Group, path: Path, span: tuple[int, int], n: int) -> dict[str, np.ndarray]:
     required = [name for name in REQUIRED["segments"] if name != "dx"]
     table = read_table(contents["segments"], path, span, n, required)
+    optional = [name for name in ("dx", *KINETIC) if name in table]
     real = {
         name: finite(path, f"segments/{name}", table[name])
-        for name in (*XYZ_START, *XYZ_END, "de", "t0", *(["dx"] if "dx" in table else []))
+        for name in (*XYZ_START, *XYZ_END, "de", "t0", *optional)
     }
-    for name in ("de", "dx"):
+    for name in ("de", "dx", *KINETIC):
         if name in real:
             non_negative(path, f"segments/{name}", real[name])
     start = np.stack([real[name] for name in XYZ_START], axis=1)
     end = np.stack([real[name] for name in XYZ_END], axis=1)
+    kinetic = all(name in real for name in KINETIC)
     return {
+        **({"kinetic": np.stack([real[name] for name in KINETIC], axis=1)} if kinetic else {}),
         "start": start,
         "end": end,
         "de": real["de"],

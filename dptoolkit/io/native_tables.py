@@ -20,9 +20,10 @@ SCAN_ROWS = 2**18
 CHUNK_BYTES = 2**18
 XYZ_START = ("x_start", "y_start", "z_start")
 XYZ_END = ("x_end", "y_end", "z_end")
+KINETIC = ("kinetic_start", "kinetic_end")
 UNITS = (
     dict.fromkeys((*XYZ_START, *XYZ_END, "x", "y", "z", "dx"), "cm")
-    | dict.fromkeys(("de", "px", "py", "pz", "kinetic_energy"), "MeV")
+    | dict.fromkeys((*KINETIC, "de", "px", "py", "pz", "kinetic_energy"), "MeV")
     | {"t0": "us", "energy": "MeV"}
 )
 """Unit of a column by its name; the others are numbers without unit."""

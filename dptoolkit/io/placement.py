@@ -7,100 +7,72 @@ import numpy as np
 from jaxtyping import Float
 
 from dptoolkit.events import Segments
-from dptoolkit.geometry import Volumes
+from dptoolkit.geometry import TOLERANCE, Region
 from dptoolkit.io.errors import InputError
 from dptoolkit.io.event_file import Box, EventFile
 
-TOLERANCE = 0.1
-"""[cm]: sensitive volumes of simulated geometries exceed the nominal active volume by up to half a
-millimetre (Module 0: 62.054 cm against 62 cm), which is no reason to move a file."""
-GAP = 20.0
-"""[cm]: volumes closer than this (modules of one detector) are one place to put events; the cryostats of
-ICARUS, 124 cm apart, are two."""
 AXES = "xyz"
 
 
-def place(events: EventFile, volumes: Volumes, how: str = "auto", seed: int = 0) -> tuple[EventFile, str]:
+def place(events: EventFile, region: Region, how: str = "auto", seed: int = 0) -> tuple[EventFile, str]:
     """`events` in the frame of the detector, and one line that says what was done."""
     how = how.strip()
     if how == "file":
         return events, "placement: positions as they are in the file"
     if how == "auto":
-        return _auto(events, volumes)
+        return _auto(events, region)
     if how == "random":
-        return _random(events, volumes, seed)
-    return _explicit(events, volumes, how)
+        return _random(events, region, seed)
+    return _explicit(events, region, how)
 
 
-def count_outside(segments: Segments, volumes: Volumes) -> tuple[int, float]:
+def count_outside(segments: Segments, region: Region) -> tuple[int, float]:
     """Number of segments whose middle lies in no drift volume, and their fraction of the energy."""
     middle = (np.asarray(segments.start, float) + np.asarray(segments.end, float)) / 2
     valid, de = np.asarray(segments.valid), np.asarray(segments.de, float)
-    outside = valid & (volumes.locate(middle) < 0)
+    outside = valid & (region.locate(middle) < 0)
     total = de[valid].sum()
     return int(outside.sum()), float(de[outside].sum() / total) if total > 0 else 0.0
 
 
-def _auto(events: EventFile, volumes: Volumes) -> tuple[EventFile, str]:
+def _auto(events: EventFile, region: Region) -> tuple[EventFile, str]:
     box = events.bounds
     if box is None:
         return events, "placement: no segments to place"
-    if _is_inside(box, volumes):
+    if _is_inside(box, region):
         return events, "placement: inside the active volume as it stands, not moved" + _axis_note(
-            events, volumes
+            events, region
         )
-    target, where = _target(box, volumes)
+    target, where = _target(box, region)
     by = (target[0] + target[1]) / 2 - (box[0] + box[1]) / 2
     moved = events.moved(events.columns["start"] + by, events.columns["end"] + by, f"shifted by {_cm(by)}")
     note = f"placement: all events shifted by {_cm(by)} to the centre of {where}"
     if not _fits(box, target):
         size = target[1] - target[0]
         note += f"; the file ({_cm(box[1] - box[0])}) is larger than the detector ({_cm(size)})"
-    return replace(moved, bounds=(box[0] + by, box[1] + by)), note + _axis_note(events, volumes)
+    return replace(moved, bounds=(box[0] + by, box[1] + by)), note + _axis_note(events, region)
 
 
-def _target(box: Box, volumes: Volumes) -> tuple[Box, str]:
+def _target(box: Box, region: Region) -> tuple[Box, str]:
     """The box whose centre takes the file: all volumes, unless that is a gap and one group has room."""
-    everything = volumes.bounds
+    everything = region.bounds
     shift = (everything[0] + everything[1]) / 2 - (box[0] + box[1]) / 2
-    groups = _groups(volumes)
-    if len(groups) == 1 or _is_inside((box[0] + shift, box[1] + shift), volumes) or not _fits(box, groups[0]):
+    groups = region.groups()
+    if len(groups) == 1 or _is_inside((box[0] + shift, box[1] + shift), region) or not _fits(box, groups[0]):
         return everything, "the active volume"
     return groups[0], f"the first of {len(groups)} separate active volumes"
 
 
-def _is_inside(box: Box, volumes: Volumes) -> bool:
+def _is_inside(box: Box, region: Region) -> bool:
     """Whether every corner of `box` is in an active volume, or in a small gap between them."""
-    corners = np.array(list(product(*np.stack(box).T)))
-    inside = [
-        ((corners >= low - TOLERANCE) & (corners <= high + TOLERANCE)).all(axis=1)
-        for low, high in _groups(volumes)
-    ]
-    return bool(np.any(inside, axis=0).all())
+    return region.encloses(np.array(list(product(*np.stack(box).T))))
 
 
 def _fits(box: Box, room: Box) -> bool:
     return bool((box[1] - box[0] <= room[1] - room[0] + 2 * TOLERANCE).all())
 
 
-def _groups(volumes: Volumes) -> list[Box]:
-    """Boxes around volumes that are neighbours, in the order of the volumes."""
-    boxes: list[Box] = []
-    for low, high in zip(volumes.low, volumes.high, strict=True):
-        near = [box for box in boxes if (low <= box[1] + GAP).all() and (high >= box[0] - GAP).all()]
-        merged = (
-            np.min([low, *(box[0] for box in near)], axis=0),
-            np.max([high, *(box[1] for box in near)], axis=0),
-        )
-        position = min(
-            (i for i, box in enumerate(boxes) if any(box is one for one in near)), default=len(boxes)
-        )
-        boxes = [box for box in boxes if not any(box is one for one in near)]
-        boxes.insert(position, merged)
-    return boxes
-
-
-def _explicit(events: EventFile, volumes: Volumes, how: str) -> tuple[EventFile, str]:
+def _explicit(events: EventFile, region: Region, how: str) -> tuple[EventFile, str]:
     parts = [part.strip() for part in how.split(",")]
     axis = parts.pop().lower() if len(parts) == 4 else ""
     try:
@@ -112,7 +84,7 @@ def _explicit(events: EventFile, volumes: Volumes, how: str) -> tuple[EventFile,
             f"place {how!r}: expected auto, file, random, or X,Y,Z[,AXIS] in cm with AXIS one of x, y, z "
             f"(the file axis that becomes the drift axis), such as 0,10.5,-20,z"
         )
-    turn = (_drift_axis(volumes) - AXES.index(axis)) % 3 if axis else 0
+    turn = (_drift_axis(region) - AXES.index(axis)) % 3 if axis else 0
     start, end, box = (
         _turn(events.columns["start"], turn),
         _turn(events.columns["end"], turn),
@@ -125,7 +97,7 @@ def _explicit(events: EventFile, volumes: Volumes, how: str) -> tuple[EventFile,
     return moved, f"placement: {what}file origin at {_cm(by)}"
 
 
-def _random(events: EventFile, volumes: Volumes, seed: int) -> tuple[EventFile, str]:
+def _random(events: EventFile, region: Region, seed: int) -> tuple[EventFile, str]:
     """The first point of an event goes anywhere in the active volume, in any orientation."""
     start, end = events.columns["start"].copy(), events.columns["end"].copy()
     edges = np.searchsorted(events.columns["event"], np.arange(events.n_events + 1))
@@ -134,19 +106,12 @@ def _random(events: EventFile, volumes: Volumes, seed: int) -> tuple[EventFile, 
         if rows.start == rows.stop:
             continue
         rng = np.random.default_rng([seed % 2**64, int(number) % 2**64])
-        point, rotation = _point_in(volumes, rng), _rotation(rng)
+        point, rotation = region.random_point(rng), _rotation(rng)
         first = start[rows][0].copy()
         start[rows] = (start[rows] - first) @ rotation.T + point
         end[rows] = (end[rows] - first) @ rotation.T + point
     note = f"placement: position and rotation of every event drawn with seed {seed}"
     return events.moved(start, end, f"random, seed {seed}"), note
-
-
-def _point_in(volumes: Volumes, rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
-    size = np.asarray(volumes.high) - np.asarray(volumes.low)
-    content = size.prod(axis=1)
-    chosen = rng.choice(len(volumes), p=content / content.sum())
-    return volumes.low[chosen] + size[chosen] * rng.uniform(size=3)
 
 
 def _rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
@@ -166,15 +131,15 @@ def _turn(points: np.ndarray, steps: int) -> np.ndarray:
     return np.roll(points, steps, axis=-1)
 
 
-def _drift_axis(volumes: Volumes) -> int:
-    axes = {int(axis) for axis in np.argmax(np.abs(volumes.drift), axis=1)}
+def _drift_axis(region: Region) -> int:
+    axes = set(region.axes)
     if len(axes) > 1:
         raise InputError("place: the volumes drift along different axes; give X,Y,Z without AXIS")
     return axes.pop()
 
 
-def _axis_note(events: EventFile, volumes: Volumes) -> str:
-    axes = {AXES[axis] for axis in np.argmax(np.abs(np.asarray(volumes.drift)), axis=1)}
+def _axis_note(events: EventFile, region: Region) -> str:
+    axes = {AXES[axis] for axis in region.axes}
     if events.drift_axis is None or axes == {events.drift_axis}:
         return ""
     return (

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from dptoolkit.events import Hits, Waveforms
+from dptoolkit.events import Hits, SensorHits, Waveforms
 from dptoolkit.io.event_file import Table
 
-Readout = Waveforms | Hits
+Readout = Waveforms | Hits | SensorHits
 INT16_MAX = 32767
 SHARE_TOLERANCE = 1e-4
 """Shares are stored in single precision; a sum of thousands of them is 1 to about this."""
@@ -135,7 +135,36 @@ class HitsCodec(Codec):
         return Hits(**arrays, valid=jnp.ones(shape[0], bool), **static), place
 
 
-CODECS: dict[str, type[Codec]] = {codec.readout.__name__: codec for codec in (WaveformsCodec, HitsCodec)}
+class SensorHitsCodec(Codec):
+    """A row a sensor with light."""
+
+    readout = SensorHits
+    truth_columns = ()
+    units: ClassVar = {
+        "pe": "photoelectron",
+        "charge": "photoelectron",
+        "time_ns": "ns",
+        "time_sigma_ns": "ns",
+        "start": "us",
+    }
+
+    @staticmethod
+    def flatten(readout: SensorHits, sampled: bool) -> Flat:
+        row = np.flatnonzero(np.asarray(readout.valid) & (np.asarray(readout.pe) > 0))
+        row = row[np.argsort(np.asarray(readout.event)[row], kind="stable")]
+        columns = {name: np.asarray(getattr(readout, name))[row] for name in _array_fields(SensorHits)}
+        return Flat(columns, _static_fields(readout), row[:, None])
+
+    @staticmethod
+    def rebuild(columns: Table, attributes: Mapping[str, Any]) -> tuple[SensorHits, np.ndarray]:
+        n = len(columns["event"])
+        arrays = {name: _array(columns[name]) for name in _array_fields(SensorHits)}
+        return SensorHits(**arrays, valid=jnp.ones(n, bool)), np.arange(n)[:, None]
+
+
+CODECS: dict[str, type[Codec]] = {
+    codec.readout.__name__: codec for codec in (WaveformsCodec, HitsCodec, SensorHitsCodec)
+}
 
 
 def flatten_truth(

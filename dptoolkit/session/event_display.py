@@ -9,8 +9,7 @@ import jax
 import numpy as np
 import param
 
-from dptoolkit.config import detector_names, from_yaml, load_detector
-from dptoolkit.detector import LArTPC
+from dptoolkit.config import Detector, detector_names, from_yaml, load_detector
 from dptoolkit.io import EventFile, InputError, NativeFile, place, read_native, read_segments
 from dptoolkit.sources.example import example_muon
 from dptoolkit.views.event import EventView
@@ -75,13 +74,14 @@ class EventDisplay(param.Parameterized):
             return self._recorded(self._native)
         detector = _detector(self.detector)
         if self._file is None:
-            low, high = detector.volumes.bounds
-            size = float(np.linalg.norm(detector.volumes.high[0] - detector.volumes.low[0]))
-            center = (detector.volumes.low[0] + detector.volumes.high[0]) / 2
+            low, high = detector.region.bounds
+            first = detector.region.boxes[0]
+            size = float(np.linalg.norm(first[1] - first[0]))
+            center = (first[0] + first[1]) / 2
             self._note = f"in a detector of {' × '.join(f'{side:.0f}' for side in high - low)} cm"
             segments = example_muon(tuple(center), length=min(100.0, 0.6 * size))
         else:
-            placed, self._note = place(self._file.select(slice(self.event, self.event + 1)), detector.volumes)
+            placed, self._note = place(self._file.select(slice(self.event, self.event + 1)), detector.region)
             segments = placed.segments
         key = jax.random.key(self.seed) if self.mode == SAMPLE else None
         return EventView(segments, detector(segments, key=key), detector, limit=self.limit)
@@ -115,11 +115,11 @@ class EventDisplay(param.Parameterized):
 
     def _recorded(self, native: NativeFile) -> EventView:
         self._note = "as recorded"
-        detector: LArTPC = _from_text(native.run.detector_config)
+        detector = _from_text(native.run.detector_config)
         segments = native.event_file.segments
         return EventView(segments, native.readout, detector, self.event, self.limit)
 
 
 @lru_cache(maxsize=4)
-def _from_text(text: str) -> LArTPC:
+def _from_text(text: str) -> Detector:
     return from_yaml(text)

@@ -53,6 +53,7 @@ def example_muon(
         parts.append(_electron(rng, end[index], _tilted(rng, unit, 0.6), energy, 0.0, number))
     parts.append(_electron(rng, end[-1], _tilted(rng, unit, 2.0), MICHEL_ENERGY, DECAY_TIME, len(where) + 1))
     columns = [np.concatenate([np.atleast_1d(part[k]) for part in parts]) for k in range(4)]
+    kinetic = [_kinetic(part[2]) for part in parts]
     repeats = [len(part[2]) for part in parts]
     return segments_from_arrays(
         columns[0] + np.asarray(center, float),
@@ -61,7 +62,14 @@ def example_muon(
         t0=columns[3],
         track=np.repeat([part[4] for part in parts], repeats),
         pdg=np.repeat([part[5] for part in parts], repeats),
+        kinetic=np.concatenate(kinetic),
     )
+
+
+def _kinetic(de: np.ndarray) -> np.ndarray:
+    """Energy at both ends of the steps of a particle that stops after them [MeV]."""
+    left = np.concatenate([np.cumsum(de[::-1])[::-1], [0.0]])
+    return np.stack([left[:-1], left[1:]], axis=1)
 
 
 def stopping_power(residual_range: np.ndarray) -> np.ndarray:

@@ -147,7 +147,13 @@ class Together(Component):
             eqx.tree_at(lambda s: s.track, one, jnp.full_like(one.track, i)) for i, one in enumerate(made, 1)
         ]
         names = [field.name for field in dataclasses.fields(Segments)]
-        return Segments(**{name: jnp.concatenate([getattr(one, name) for one in made]) for name in names})
+        return Segments(
+            **{
+                name: jnp.concatenate([getattr(one, name) for one in made])
+                for name in names
+                if getattr(made[0], name) is not None
+            }
+        )
 
 
 def _turn(frame: Float[Array, "3 3"], angles: Float[Array, " 2"]) -> tuple[Array, Array]:

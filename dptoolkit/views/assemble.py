@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dptoolkit.events import Hits, Waveforms
+from dptoolkit.events import Hits, SensorHits, Waveforms
 
 MAX_CELLS = 600_000
 """Cells of a picture; larger ones are rebinned."""
@@ -60,8 +60,11 @@ class Picture:
         )
 
 
-def groups(readout: Waveforms | Hits, event: int = 0) -> list[int]:
+def groups(readout: Waveforms | Hits | SensorHits, event: int = 0) -> list[int]:
     """Drift volumes (or anode assemblies) with signals in `event`, the largest first."""
+    if isinstance(readout, SensorHits):
+        lit = np.asarray(readout.valid) & (np.asarray(readout.event) == event) & (np.asarray(readout.pe) > 0)
+        return [0] if lit.any() else []
     if isinstance(readout, Hits):
         rows = np.asarray(readout.valid) & (np.asarray(readout.event) == event)
         size = (np.asarray(readout.probability) * np.abs(np.asarray(readout.charge))).sum(axis=1)

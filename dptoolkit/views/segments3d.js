@@ -1,5 +1,5 @@
 // Segments in three dimensions with WebGL2 alone: lines of constant width on the screen, drawn as instances.
-// scene: {count, positions, modes, boxes, places, high, low}; arrays come as base64 of float32 or int32.
+// scene: {count, positions, modes, frame, places, high, low}; arrays come as base64 of float32 or int32.
 function segments3d(root, scene) {
   const host = (() => { try { return window.parent.document ? window.parent : window; } catch { return window; } })();
   const unpack = (text, Kind) => {
@@ -38,7 +38,7 @@ function segments3d(root, scene) {
   const uniform = {view: at("view"), size: at("size"), width: at("width")};
   const segments = lines(ends, new Uint8Array(scene.count * 4));
   const marked = lines(new Float32Array(0), new Uint8Array(0));
-  const frames = lines(boxLines(scene.boxes), new Uint8Array(0));
+  const frames = lines(unpack(scene.frame, Float32Array), new Uint8Array(0));
 
   const camera = host.__dptoolkit_camera ??= {yaw: -0.9, pitch: 0.35, zoom: 1, shift: [0, 0], whole: false};
   let matrix, mode = 0, chosen = [], hover = -1, wanted = false, range = [0, 1];
@@ -313,7 +313,7 @@ function segments3d(root, scene) {
   host.document.addEventListener("dptoolkit:readout", e => fromReadout(e.detail), {signal});
   host.document.addEventListener("dptoolkit:theme", e => { document.documentElement.dataset.theme = e.detail; paint(); select(chosen); }, {signal});
   new ResizeObserver(ask).observe(canvas);
-  if (!scene.boxes.length) extent.style.display = "none";
+  if (!scene.frame.length) extent.style.display = "none";
   nameExtent();
   paint();
   select([]);
@@ -329,15 +329,5 @@ function segments3d(root, scene) {
     }
     gl.linkProgram(program);
     return program;
-  }
-  function boxLines(boxes) {
-    const points = [];
-    for (const [low, high] of boxes) for (let k = 0; k < 3; k++) for (let c = 0; c < 4; c++) {
-      const a = [0, 0, 0], [i, j] = [(k + 1) % 3, (k + 2) % 3];
-      a[i] = c & 1 ? high[i] : low[i]; a[j] = c & 2 ? high[j] : low[j]; a[k] = low[k];
-      const b = [...a]; b[k] = high[k];
-      points.push(...a, ...b);
-    }
-    return new Float32Array(points);
   }
 }

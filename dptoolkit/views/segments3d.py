@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dptoolkit.events import Segments, take
-from dptoolkit.geometry import Volumes
+from dptoolkit.geometry import Region
 from dptoolkit.views.link import Places
 from dptoolkit.views.theme import CATEGORIES, SEQUENTIAL, THEME_JS, Theme, css
 
@@ -54,7 +54,7 @@ HINT = "drag: turn · wheel: zoom · shift-drag: move · click: select"
 
 def scene(
     segments: Segments,
-    volumes: Volumes | None = None,
+    region: Region | None = None,
     event: int = 0,
     *,
     charge: np.ndarray | None = None,
@@ -65,8 +65,8 @@ def scene(
     chosen = take(segments, rows)
     points = np.concatenate([np.asarray(chosen.start, float), np.asarray(chosen.end, float)], axis=1)
     low, high = _extent(points)
-    boxes = [] if volumes is None else np.stack([volumes.low, volumes.high], axis=1).tolist()
-    whole = (low, high) if volumes is None else volumes.bounds
+    frame = np.zeros((0, 2, 3)) if region is None else region.frame()
+    whole = (low, high) if region is None else region.bounds
     linked = [
         {
             "plane": name,
@@ -80,7 +80,7 @@ def scene(
         "count": len(rows),
         "positions": _pack(points, np.float32),
         "modes": _modes(chosen, None if charge is None else np.asarray(charge, float)[rows]),
-        "boxes": boxes,
+        "frame": _pack(frame, np.float32),
         "low": low.tolist(),
         "high": high.tolist(),
         "whole_low": np.minimum(low, whole[0]).tolist(),

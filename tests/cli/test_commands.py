@@ -129,6 +129,7 @@ def test_bench_writes_a_row_a_case_and_says_which_it_skipped(
     )
     (tmp_path / "bench_charge.py").write_text(script)
     (tmp_path / "bench_inference.py").write_text(script.replace("muon", "fit"))
+    (tmp_path / "bench_light.py").write_text(script.replace("muon", "ring"))
     monkeypatch.setattr("dptoolkit.cli.check._pin", lambda: None)
     monkeypatch.setattr("dptoolkit.shipped.shipped_folder", lambda name: tmp_path)
     answer = cli("bench", "charge", "--json")
@@ -136,7 +137,7 @@ def test_bench_writes_a_row_a_case_and_says_which_it_skipped(
     assert "spill is skipped: no file spill.h5" in answer.stderr
     assert row["case"] == "muon" and row["ratio"] == 2.5 and row["peak_mb"] is None
     everything = cli("bench").stdout
-    assert "muon" in everything and "fit" in everything
+    assert all(case in everything for case in ("muon", "fit", "ring"))
 
 
 @pytest.mark.slow

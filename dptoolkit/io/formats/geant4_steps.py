@@ -5,6 +5,8 @@ Attributes `length_unit`, `time_unit`, `energy_unit` of the dataset say otherwis
 
 from pathlib import Path
 
+import numpy as np
+
 from dptoolkit.io.columns import StructuredTable, step_length, unit_factor
 from dptoolkit.io.event_file import EventFile
 from dptoolkit.io.readers import Contents, Reader
@@ -14,7 +16,7 @@ class Geant4Steps(Reader):
     """Structured array `steps`."""
 
     name = "geant4-steps"
-    layout = "HDF5 or npz array 'steps' with event, track, pdg, x0 y0 z0 x1 y1 z1, t0, de"
+    layout = "HDF5 or npz array 'steps' with event, track, pdg, x0 y0 z0 x1 y1 z1, t0, de, ek0, ek1"
 
     @staticmethod
     def matches(contents: Contents) -> bool:
@@ -39,6 +41,8 @@ class Geant4Steps(Reader):
             "track": table.integer("track"),
             "pdg": table.integer("pdg"),
         }
+        if "ek0" in table and "ek1" in table:
+            columns["kinetic"] = np.stack([table.positive(name, mev) for name in ("ek0", "ek1")], axis=1)
         return EventFile.build(
             columns,
             table.integer("event"),

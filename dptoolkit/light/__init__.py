@@ -1,0 +1,1 @@
+"""Light: Cherenkov emission, its way through a medium, photosensors."""

@@ -1,0 +1,139 @@
+"""Photosensors on the wall of a tank, unrolled: charge or time of every sensor, in its place and size."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import holoviews as hv
+import numpy as np
+from bokeh.models import Circle, DataRange1d
+
+from dptoolkit.events import SensorHits
+from dptoolkit.optical import OpticalDetector
+from dptoolkit.views.elements import Hook, in_theme, inked, quantity, replace_glyph, styled, without_grid
+from dptoolkit.views.pixels import VISIBLE
+from dptoolkit.views.wires import SLIM
+
+SHOWN = 0.02
+"""Sensors of an expectation with fewer photoelectrons are drawn like those without light."""
+HOVER = [
+    ("sensor", "@sensor (@surface)"),
+    ("charge", "@charge{0.00} pe"),
+    ("photoelectrons", "@pe{0.00}"),
+    ("time", "@time{0.0} ns"),
+]
+CIRCLE = np.linspace(0, 2 * np.pi, 181)
+
+
+@dataclass(frozen=True)
+class Wall:
+    """The unrolled wall of a tank [m]."""
+
+    position: np.ndarray
+    """Of every sensor (k, 2)."""
+    radius: float
+    """Of a sensor."""
+    surface: np.ndarray
+    """Name of the surface of every sensor."""
+    outline: list[np.ndarray]
+    """Lines around the surfaces."""
+
+    @classmethod
+    def of(cls, detector: OpticalDetector) -> "Wall":
+        """The wall of a detector."""
+        tank = detector.tank
+        names = np.array(tank.surfaces)[tank.sensors.surface]
+        lines = [line / 100 for line in tank.unrolled_outline()]
+        return cls(tank.unrolled() / 100, detector.sensor.radius / 100, names, lines)
+
+
+def sensor_points(
+    hits: SensorHits,
+    wall: Wall,
+    event: int = 0,
+    *,
+    color: Literal["charge", "time"] = "charge",
+    name: str = "",
+) -> hv.Overlay:
+    """The wall with the sensors that have light: charge on a logarithmic scale, or mean time [ns]."""
+    columns = sensor_columns(hits, wall, event)
+    dark = np.ones(len(wall.position), bool)
+    dark[columns["sensor"]] = False
+    without = _styled_dark(hv.Points(wall.position[dark], ["x", "y"]), wall)
+    title = f"{name or 'direct light'}, {'charge' if color == 'charge' else 'mean time'}"
+    dimensions = [quantity("sensor"), quantity("surface"), quantity("charge", "pe"), quantity("pe"),
+                  quantity("time", "ns")]  # fmt: skip
+    points = hv.Points(columns, [quantity("x", "m"), quantity("y", "m")], dimensions)
+    lit = styled(
+        points,
+        title=title,
+        color=color,
+        cmap=VISIBLE["light"],
+        clim=_limits(columns, color),
+        cnorm="log" if color == "charge" else "linear",
+        colorbar=True,
+        clabel="pe" if color == "charge" else "ns",
+        **{**SLIM, "cticks": None if color == "charge" else SLIM["cticks"]},
+        tools=["hover"],
+        hover_tooltips=HOVER,
+        hooks=[in_theme("color_color_mapper", palette=VISIBLE), _as_discs(wall.radius), without_grid],
+    )
+    outline = styled(hv.Path(wall.outline, ["x", "y"]), hooks=[inked(line_color="muted")])
+    return styled(
+        outline * without * lit,
+        title=title,
+        xlabel="around the barrel [m]",
+        ylabel="height [m]",
+        show_grid=False,
+        hooks=[_equal_scales],
+    )
+
+
+def sensor_columns(hits: SensorHits, wall: Wall, event: int = 0) -> dict[str, np.ndarray]:
+    """The sensors with light as columns: x, y [m], sensor, surface, charge, pe, time [ns]."""
+    lit = np.asarray(hits.valid) & (np.asarray(hits.event) == event) & (np.asarray(hits.pe) > SHOWN)
+    row = np.flatnonzero(lit)
+    row = row[np.argsort(np.asarray(hits.charge)[row], kind="stable")]
+    sensor = np.asarray(hits.sensor)[row]
+    return {
+        "x": wall.position[sensor, 0].astype(np.float32),
+        "y": wall.position[sensor, 1].astype(np.float32),
+        "sensor": sensor.astype(np.int32),
+        "surface": wall.surface[sensor],
+        "charge": np.asarray(hits.charge, np.float32)[row],
+        "pe": np.asarray(hits.pe, np.float32)[row],
+        "time": np.asarray(hits.time_ns, np.float32)[row],
+    }
+
+
+def _limits(columns: dict[str, np.ndarray], color: str) -> tuple[float, float]:
+    values = columns[color].astype(float)
+    if len(values) == 0:
+        return 0.1, 1.0
+    if color == "charge":
+        high = max(float(np.quantile(values, 0.995)), 1.0)
+        return max(float(np.quantile(values, 0.02)), high / 300), high
+    order = np.argsort(values)
+    share = np.cumsum(columns["pe"][order].astype(float))
+    low, high = np.interp([0.01, 0.93], share / share[-1], values[order])
+    return float(low), max(float(high), float(low) + 1.0)
+
+
+def _styled_dark(points: hv.Points, wall: Wall) -> hv.Points:
+    return styled(points, hooks=[_as_discs(wall.radius), inked(fill_color="page")], line_width=0)
+
+
+def _equal_scales(plot: Any, _element: Any) -> None:
+    """A hook that makes a metre as long up as it is across, whatever place the figure has."""
+    ranges = {name: DataRange1d(range_padding=0.02) for name in ("x_range", "y_range")}
+    plot.state.update(match_aspect=True, **ranges)
+
+
+def _as_discs(radius: float) -> Hook:
+    """A hook that draws points as discs in units of the axes."""
+
+    def hook(plot: Any, _element: Any) -> None:
+        glyph = plot.handles["glyph"]
+        disc = Circle(x=glyph.x, y=glyph.y, radius=radius, fill_color=glyph.fill_color, line_color=None)
+        replace_glyph(plot, disc)
+
+    return hook
