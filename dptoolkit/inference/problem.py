@@ -126,7 +126,10 @@ class Problem:
         return other
 
     def holding(self, held: Mapping[int, float]) -> "Problem":
-        """The same problem with some coordinates (by number) held at a value; compiled code is shared."""
+        """The same problem with some coordinates (by number) held at a value; compiled code is shared.
+
+        A fit has to start at these values. Gauss-Newton is held by `reach`, the others by a gradient of zero.
+        """
         other = copy.copy(self)
         other._held = {**self._held, **held}
         return other
@@ -168,7 +171,9 @@ class Problem:
     def gradient(self, z: Vector) -> tuple[float, np.ndarray]:
         """(loss, its gradient by z), in reverse mode: for any loss and any number of parameters."""
         parts = self._of_each("computing the gradient", value_and_grad_of, z)
-        return float(sum(value for value, _ in parts)), _summed([grad for _, grad in parts])
+        gradient = _summed([grad for _, grad in parts])
+        gradient[list(self._held)] = 0.0
+        return float(sum(value for value, _ in parts)), gradient
 
     def normal(self, z: Vector) -> Normal:
         """Loss, gradient and curvature: one forward-mode column a parameter. The last one is kept."""
@@ -200,9 +205,14 @@ class Problem:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
         self._need_residuals()
         batches = self.batches(z)
-        return lambda v: _summed(
-            [product_of(*self._setup, z, batch, jnp.asarray(v, z.dtype)) for batch in batches]
-        )
+        moving = np.ones(len(z))
+        moving[list(self._held)] = 0.0
+
+        def product(v: np.ndarray) -> np.ndarray:
+            along = jnp.asarray(moving * v, z.dtype)
+            return moving * _summed([product_of(*self._setup, z, batch, along) for batch in batches])
+
+        return product
 
     def hessian(self, z: Vector) -> np.ndarray:
         """The full second derivative of the loss (k, k)."""
