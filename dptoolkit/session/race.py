@@ -1,6 +1,6 @@
 """What the apps of running fits share: a scenario, a loss, methods that race, and their controls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import param
 from dptoolkit.inference.optimise import METHODS, AbstractMethod, FirstOrder, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.session.runner import Frame, Runner, Task, Tell
-from dptoolkit.session.scenario import LOSSES, load_scenario, scenario_names
+from dptoolkit.session.scenario import LOSSES, Scenario, load_scenario, scenario_names
 from dptoolkit.session.setup import Minimum, Setup, coordinates_at, minima_of, setup_of
 from dptoolkit.session.state import AppModel
 
@@ -51,6 +51,11 @@ class Race(AppModel):
         self.param.watch(self._rules_changed, ["learning_rate", "held"])
         self.param.watch(lambda event: self._each("speed", event.new), "speed")
         self.from_dict(controls)
+
+    @property
+    def chosen(self) -> Scenario:
+        """The scenario."""
+        return load_scenario(self.scenario)
 
     @property
     def methods(self) -> list[str]:
@@ -115,28 +120,25 @@ class Race(AppModel):
         """What computes that which frames show of a point; called in the worker."""
         return None
 
-    def method(self, name: str) -> AbstractMethod:
-        """A method with the chosen learning rate, if it has one."""
-        chosen = method_of(name)
-        if isinstance(chosen, FirstOrder) and self.learning_rate != OWN_RATE:
-            return FirstOrder(rule=chosen.rule, learning_rate=self.learning_rate)
-        return chosen
+    def first_point(self, setup: Setup, minima: Sequence[Minimum], start: Mapping[str, float]) -> np.ndarray:
+        """Coordinates at which fits begin; called in the worker."""
+        return coordinates_at(setup.problem, {**setup.start, **start})
 
     def _maker(self, name: str, going_on: Frame | None = None) -> Callable[[Tell], Task]:
         """What the worker of a method does, with the controls as they are now."""
-        method, loss, start, held, more = self.method(name), self.loss, dict(self.start), self.held, self.more
-        scenario = self.scenario
+        scenario, more, loss, rate = self.scenario, self.more, self.loss, self.learning_rate
+        start, held = dict(self.start), list(self.held)
 
         def make(tell: Tell) -> Task:
             tell("simulating the data; a new kind of detector compiles first")
             setup = setup_of(scenario, more)
             tell("looking for the minimum; a new kind of problem compiles first")
-            minima_of(scenario, more, loss)
+            minima = minima_of(scenario, more, loss)
             past = () if going_on is None else going_on.history
-            z = past[-1].z if past else coordinates_at(setup.problem, setup.start | start)
+            z = past[-1].z if past else self.first_point(setup, minima, start)
             fixed = {i: float(z[i]) for i, one in enumerate(setup.parameters) if one.path in held}
             stages = [problem.holding(fixed) for problem in setup.stages(loss)]
-            return Task(stages, method, z, past, self.looker(setup))
+            return Task(stages, rated(name, rate, minima), z, past, self.looker(setup))
 
         return make
 
@@ -158,7 +160,7 @@ class Race(AppModel):
 
     def _wishes(self) -> None:
         """What a scenario wishes for the other controls."""
-        chosen = load_scenario(self.scenario)
+        chosen = self.chosen
         second = chosen.methods[1] if len(chosen.methods) > 1 else NOBODY
         wishes: Mapping[str, Any] = {
             "loss": chosen.losses[0], "first": chosen.methods[0], "second": second,
@@ -179,3 +181,17 @@ class Race(AppModel):
         for name, (frame, going) in before.items():
             maker = self._maker(name, frame if frame.last is not None else None)
             self._runners[name] = Runner(maker, running=going, speed=self.speed)
+
+
+def rated(name: str, rate: float, minima: Sequence[Minimum]) -> AbstractMethod:
+    """A method with a learning rate, if it has one.
+
+    That of gradient descent itself is 1 / the largest curvature: twice as much would not converge.
+    """
+    chosen = method_of(name)
+    if not isinstance(chosen, FirstOrder):
+        return chosen
+    known = [minimum.matrix for minimum in minima if minimum.matrix is not None]
+    if rate == OWN_RATE and chosen.rule == "sgd" and known:
+        rate = 1.0 / max(float(np.linalg.eigvalsh(matrix)[-1]) for matrix in known)
+    return chosen if rate == OWN_RATE else FirstOrder(rule=chosen.rule, learning_rate=rate)

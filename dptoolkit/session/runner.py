@@ -18,6 +18,7 @@ import numpy as np
 from dptoolkit.inference.fit import Snapshot, graduated
 from dptoolkit.inference.optimise import AbstractMethod
 from dptoolkit.inference.problem import Problem
+from dptoolkit.session.exit import remember
 
 Tell = Callable[[str], None]
 """Told what is being done."""
@@ -79,6 +80,7 @@ class Runner:
         self._frame = Frame()
         self._leave, self._closed, self._ready = 0, False, 0.0
         self._thread = threading.Thread(target=self._work, name="dptoolkit-fit", daemon=True)
+        remember(self)
         self._thread.start()
 
     @property
@@ -157,7 +159,9 @@ class Runner:
             ended = {"status": "done", "activity": result.stopped, "converged": result.converged}
         except _Closed:
             ended = {"status": "closed", "activity": "closed"}
-        except (ValueError, RuntimeError, ArithmeticError) as error:
+        except ValueError as error:  # wrong use, which the page says
+            ended = {"status": "failed", "activity": str(error)}
+        except (RuntimeError, ArithmeticError) as error:
             _log.warning("a fit failed", exc_info=True)
             ended = {"status": "failed", "activity": str(error)}
         finally:

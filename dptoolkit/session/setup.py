@@ -5,9 +5,8 @@ Simulating and compiling take seconds, so setups are kept and shared by all sess
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jax
@@ -27,8 +26,6 @@ from dptoolkit.session.scenario import Muon, Scenario, full_path, load_scenario,
 from dptoolkit.sources.example import stopping_muon
 from dptoolkit.sources.line import Line
 from dptoolkit.sources.recorded import SegmentSource
-
-_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -101,27 +98,40 @@ class Minimum:
         return found
 
 
-@cache
-def _made(name: str, more: bool) -> Setup:
-    return make_setup(load_scenario(name), more)
+class _Once:
+    """A function whose values are kept; each is computed once, and who asks for a known one never waits."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function, self._known = function, {}
+        self._lock, self._locks = threading.Lock(), {}
+
+    def __call__(self, *key: Any) -> Any:
+        if key not in self._known:
+            with self._lock:
+                own = self._locks.setdefault(key, threading.Lock())
+            with own:
+                if key not in self._known:
+                    self._known[key] = self._function(*key)
+        return self._known[key]
 
 
 def setup_of(name: str, more: bool = False) -> Setup:
     """The setup of a scenario that is shipped; made once in a process."""
-    with _LOCK:
-        return _made(name, more)
-
-
-@cache
-def _minima(name: str, more: bool, loss: str) -> tuple[Minimum, ...]:
-    setup = setup_of(name, more)
-    return tuple(minimum_of(problem, setup.truth) for problem in setup.stages(loss))
+    return _setup(name, more)
 
 
 def minima_of(name: str, more: bool, loss: str) -> tuple[Minimum, ...]:
     """The minimum of every stage of a loss; found once in a process."""
-    with _LOCK:
-        return _minima(name, more, loss)
+    return _minima(name, more, loss)
+
+
+def _find_minima(name: str, more: bool, loss: str) -> tuple[Minimum, ...]:
+    setup = setup_of(name, more)
+    return tuple(minimum_of(problem, setup.truth) for problem in setup.stages(loss))
+
+
+_setup = _Once(lambda name, more: make_setup(load_scenario(name), more))
+_minima = _Once(_find_minima)
 
 
 def make_setup(scenario: Scenario, more: bool = False) -> Setup:

@@ -67,24 +67,28 @@ class Beat:
                 self._sent.value += 1
 
 
-def race_controls(model: Any) -> list[Any]:
+def race_controls(model: Any, without: Sequence[str] = ()) -> list[Any]:
     """Widgets of what every race has: scenario, loss, methods, learning rate, speed."""
     rates = {f"{rate:g}" if rate else "the method's own": rate for rate in model.param.learning_rate.objects}
-    return [
-        pn.widgets.Select.from_param(
-            model.param.scenario, name="scenario", options=scenario_titles(), **WIDGET
-        ),
-        pn.widgets.Checkbox.from_param(model.param.more, name="add the second sample", **WIDGET),
-        pn.widgets.Select.from_param(model.param.loss, name="loss", **WIDGET),
-        pn.widgets.Select.from_param(model.param.first, name="method", **WIDGET),
-        pn.widgets.Select.from_param(model.param.second, name="against", **WIDGET),
-        pn.widgets.Select.from_param(
-            model.param.learning_rate, name="learning rate", options=rates, **WIDGET
-        ),
-        pn.widgets.FloatSlider.from_param(
-            model.param.speed, name="steps a second, at most", step=0.5, **WIDGET
-        ),
-    ]
+    select, known = pn.widgets.Select, model.param
+    more = pn.widgets.Checkbox.from_param(known.more, name="add the second sample", **WIDGET)
+    widgets = {
+        "scenario": select.from_param(known.scenario, name="scenario", options=scenario_titles(), **WIDGET),
+        "more": more,
+        "loss": select.from_param(known.loss, name="loss", **WIDGET),
+        "first": select.from_param(known.first, name="method", **WIDGET),
+        "second": select.from_param(known.second, name="against", **WIDGET),
+        "rate": select.from_param(known.learning_rate, name="learning rate", options=rates, **WIDGET),
+        "speed": pn.widgets.FloatSlider.from_param(known.speed, name="steps a second", step=0.5, **WIDGET),
+    }
+
+    def name_more(*_events: Any) -> None:
+        more.visible = bool(model.chosen.more)
+        more.name = f"add {model.chosen.more_title}"
+
+    known.watch(name_more, "scenario")
+    name_more()
+    return [widget for name, widget in widgets.items() if name not in without]
 
 
 def race_buttons(model: Any) -> pn.Row:
@@ -152,6 +156,18 @@ def card(*parts: Any, **options: Any) -> pn.Column:
     """A framed part of a page."""
     chosen = {"sizing_mode": "stretch_both", "styles": theme.CARD, "margin": (0, 8, 8, 0), **options}
     return pn.Column(*parts, **chosen)
+
+
+def put(place: pn.Column, *figures: Any) -> None:
+    """Fill a card with figures of Bokeh, in place of what was there."""
+    place[:] = [pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=2) for figure in figures]
+
+
+def repaint(model: Any, places: Sequence[pn.Column]) -> None:
+    """Give the figures of cards the theme of the model."""
+    for pane in (pane for place in places for pane in place):
+        if isinstance(pane, pn.pane.Bokeh) and pane.object is not None:
+            theme.apply(pane.object, model.theme)
 
 
 def text(content: str = "", **options: Any) -> pn.pane.HTML:

@@ -43,6 +43,29 @@ def parameter_table(rows: Sequence[Any], methods: Sequence[str]) -> str:
     return f"{STYLE}<table>{head}{''.join(lines)}</table>"
 
 
+def fisher_table(known: Any) -> str:
+    """Errors with the others free and held, and eigenvalues of the information with what they mix."""
+    now, before = known.information, known.before
+    held = np.abs(now.slopes) / np.sqrt(np.diag(now.matrix))
+    head = "<th>standard error</th><th>others held</th>" + ("<th>without the 2nd</th>" if before else "")
+    lines = [f"<tr><th>parameter</th>{head}</tr>"]
+    for i, name in enumerate(known.names):
+        cells = [now.errors[i], held[i]] + ([before.errors[i]] if before else [])
+        shown = "".join(f"<td>{'∞' if np.isinf(value) else f'{value:.2g}'}</td>" for value in cells)
+        lines.append(f"<tr><td>{html.escape(name)}</td>{shown}</tr>")
+    lines.append("<tr class='first'><td>eigenvalue of the information</td><td colspan=3>mixes</td></tr>")
+    for value, vector in zip(now.eigenvalues, now.eigenvectors.T, strict=True):
+        mixed = " ".join(
+            f"{vector[i]:+.2f}&thinsp;{html.escape(known.names[i].rsplit('.', 1)[-1])}"
+            for i in np.argsort(-np.abs(vector)) if abs(vector[i]) > 0.1
+        )  # fmt: skip
+        width = max(100 * value / len(known.names), 0.5)
+        bar = f'<span class="bar" style="width:{width:.1f}px;background:var(--accent)"></span>'
+        size = f"{value:.2g}" if value > 1e-6 else "0"
+        lines.append(f"<tr><td>{bar}{size}</td><td colspan=3>{mixed}</td></tr>")
+    return f"{STYLE}<table>{''.join(lines)}</table>"
+
+
 def status_line(frames: dict[str, Any]) -> str:
     """What every method does, in a line."""
     parts = []
