@@ -24,7 +24,7 @@ def create_app() -> pn.viewable.Viewable:
     axes = [
         pn.widgets.Select.from_param(model.param[name], name=f"{name} axis", **panels.WIDGET) for name in "xy"
     ]
-    shown = {"numbers": (), "maps": Maps(None)}  # type: ignore[arg-type]
+    shown = {"frames": (), "maps": Maps(None)}  # type: ignore[arg-type]
     walked: dict[str, WalkedMap] = {}
 
     def draw(which: str, found: object, title: str, moved: object = None) -> object:
@@ -52,10 +52,9 @@ def create_app() -> pn.viewable.Viewable:
 
     def paint() -> bool:
         frames, maps = model.frames, model.map_state
-        numbers = (id(maps), *((name, frame.number, id(frame.history)) for name, frame in frames.items()))
-        if numbers == shown["numbers"]:
+        if panels.same(shown["frames"], (maps, *frames.values())):
             return False
-        shown["numbers"] = numbers
+        shown["frames"] = (maps, *frames.values())
         progress = "" if maps.ended else f" &emsp; map: {maps.done} of {maps.total or '?'} points"
         header.object = (
             f"{TITLE}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"

@@ -20,7 +20,7 @@ def create_app() -> pn.viewable.Viewable:
     about, table = panels.text(), panels.text()
     starts, hold = pn.Column(sizing_mode="stretch_width"), pn.Column(sizing_mode="stretch_width")
     muon = pn.widgets.IntInput.from_param(model.param.muon, name="muon that is shown", **panels.WIDGET)
-    shown = {"numbers": (), "setup": None}
+    shown = {"frames": (), "setup": None}
 
     def adapt() -> None:
         """Controls that depend on the scenario."""
@@ -33,10 +33,9 @@ def create_app() -> pn.viewable.Viewable:
 
     def paint() -> bool:
         frames = model.frames
-        numbers = tuple((name, id(frame.history), frame.number) for name, frame in frames.items())
-        if numbers == shown["numbers"]:
+        if panels.same(shown["frames"], tuple(frames.values())):
             return False
-        shown["numbers"] = numbers
+        shown["frames"] = tuple(frames.values())
         header.object = f"{TITLE}{status_line(frames)}"
         seen = {name: frame.seen for name, frame in frames.items() if frame.seen is not None}
         if len(seen) < len(frames):

@@ -27,7 +27,7 @@ def create_app() -> pn.viewable.Viewable:
     axes = [
         pn.widgets.Select.from_param(model.param[name], name=f"{name} axis", **panels.WIDGET) for name in "xy"
     ]
-    shown = {"numbers": (), "maps": None, "setup": None}
+    shown = {"frames": (), "maps": None, "setup": None}
     walked: dict[str, WalkedMap] = {}
 
     def draw(found: object, title: str, moved: object = None) -> WalkedMap:
@@ -61,10 +61,9 @@ def create_app() -> pn.viewable.Viewable:
 
     def paint() -> bool:
         frames, maps = model.frames, model.map_state
-        now = (id(maps), *((name, frame.number, id(frame.history)) for name, frame in frames.items()))
-        if now == shown["numbers"]:
+        if panels.same(shown["frames"], (maps, *frames.values())):
             return False
-        shown["numbers"] = now
+        shown["frames"] = (maps, *frames.values())
         progress = "" if maps.ended else f" &emsp; maps: {maps.done} of {maps.total or '?'} points"
         header.object = (
             f"{TITLE}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"

@@ -2,12 +2,13 @@
 
 import atexit
 import weakref
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 PATIENCE = 3.0
 """How long to wait for each of them [s]."""
 
 
+@runtime_checkable
 class Closable(Protocol):
     """A worker in a thread."""
 

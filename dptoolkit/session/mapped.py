@@ -9,6 +9,8 @@ from dptoolkit.session.jobs import Job, JobState
 from dptoolkit.session.race import Race
 from dptoolkit.workers import Progress
 
+NOTHING = JobState()
+
 
 class MappedRace(Race):
     """Subclasses say what maps are wanted and compute them."""
@@ -33,7 +35,7 @@ class MappedRace(Race):
     @property
     def map_state(self) -> JobState:
         """How far the maps are."""
-        return JobState() if self._job is None else self._job.state
+        return NOTHING if self._job is None else self._job.state
 
     def wanted(self) -> tuple[Any, ...]:
         """What the maps depend on."""

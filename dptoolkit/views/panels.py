@@ -67,6 +67,11 @@ class Beat:
                 self._sent.value += 1
 
 
+def same(before: Sequence[Any], now: Sequence[Any]) -> bool:
+    """Whether these are the very same immutable objects."""
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+
+
 def race_controls(model: Any, without: Sequence[str] = ()) -> list[Any]:
     """Widgets of what every race has: scenario, loss, methods, learning rate, speed."""
     rates = {f"{rate:g}" if rate else "the method's own": rate for rate in model.param.learning_rate.objects}

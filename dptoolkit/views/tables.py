@@ -73,8 +73,8 @@ def status_line(frames: dict[str, Any]) -> str:
         step = f" step {frame.last.step}" if frame.last is not None else ""
         said = frame.status if frame.status != "done" else ("converged" if frame.converged else "ended")
         more = f": {html.escape(frame.activity)}" if frame.activity not in ("", frame.status) else ""
-        parts.append(f"{dot(i)}<b>{html.escape(name)}</b>{step} {said}{more}")
-    return f"{STYLE}<span>{' &emsp; '.join(parts)}</span>"
+        parts.append(f"<span>{dot(i)}<b>{html.escape(name)}</b>{step} {said}{more}</span>")
+    return f"{STYLE}{' &emsp; '.join(parts)}"
 
 
 def dot(i: int) -> str:

@@ -1,0 +1,137 @@
+"""The apps of running fits in a browser: every control is used, and a fit converges on the screen."""
+
+import re
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+READY = "step 0 paused"
+
+
+@pytest.fixture
+def opened(watched, served):
+    """Opens an app with the state of a link and waits until its fits are ready."""
+
+    def open_app(path):
+        watched.page.set_default_timeout(90_000)
+        watched.page.goto(f"{served}/{path}")
+        watched.page.get_by_text(READY).first.wait_for()
+        return watched.page
+
+    yield open_app
+    assert watched.errors == [] and watched.foreign(served) == []
+
+
+def press(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def choose(page, label, option):
+    page.get_by_label(label, exact=False).first.select_option(label=option)
+
+
+def test_live_fit_converges_on_the_screen(opened):
+    page = opened("live_fit?second=nobody")
+    assert page.locator(".bk-Figure canvas").count() >= 6
+    press(page, "step")
+    page.get_by_text("step 1").first.wait_for()
+    press(page, "start")
+    page.get_by_text("converged").first.wait_for()
+    pulls = [float(cell) for cell in page.locator("tr td:last-child").all_inner_texts() if cell]
+    assert len(pulls) == 2 and all(abs(pull) < 4 for pull in pulls)
+    press(page, "reset")
+    page.get_by_text(READY).first.wait_for()
+
+
+def test_a_pause_answers_within_half_a_second_while_a_fit_runs(opened):
+    page = opened("live_fit?first=adam&second=nobody")
+    press(page, "start")
+    page.get_by_text("step 3").first.wait_for()
+    began = time.monotonic()
+    press(page, "pause")
+    page.get_by_text(re.compile(r"step \d+ paused")).first.wait_for()
+    assert time.monotonic() - began < 0.5
+    held = page.get_by_text(re.compile(r"step \d+ paused")).first.inner_text()
+    page.wait_for_timeout(500)
+    assert page.get_by_text(re.compile(r"step \d+ paused")).first.inner_text() == held
+
+
+def test_every_control_of_the_live_fit_works_and_its_link_restores_them(opened):
+    page = opened("live_fit")
+    press(page, "dark")
+    choose(page, "against", "rmsprop")
+    page.locator("small", has_text="rmsprop").first.wait_for()
+    choose(page, "learning rate", "0.01")
+    choose(page, "method", "adam")
+    page.get_by_text(READY).nth(1).wait_for()
+    press(page, "alpha")
+    page.get_by_text("held", exact=True).first.wait_for()
+    handle = page.locator(".noUi-handle").last
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("location.search.includes('drift.lifetime')")
+    press(page, "copy link")
+    link = page.url
+    assert "second=rmsprop" in link and "theme=dark" in link and "learning_rate=0.01" in link
+    press(page, "start")
+    page.get_by_text("step 2").first.wait_for()
+    page.goto(link)
+    page.get_by_text(READY).nth(1).wait_for()
+    shown = [select.evaluate("s => s.selectedOptions[0].label") for select in page.locator("select").all()]
+    assert shown[-4:] == ["chi-squared", "adam", "rmsprop", "0.01"]
+    assert page.get_by_text("held", exact=True).count() == 1
+    background = page.locator("[class*=Column]").first.evaluate("e => getComputedStyle(e).backgroundColor")
+    assert background == "rgb(13, 18, 24)"
+
+
+def test_another_scenario_takes_over(opened):
+    page = opened("live_fit?second=nobody")
+    choose(page, "scenario", "A valley without end")
+    page.get_by_text("the Fisher matrix has an eigenvalue of zero").wait_for()
+    page.get_by_text("∞").nth(1).wait_for()  # the errors of both
+    page.get_by_text(READY).nth(1).wait_for()
+
+
+def test_a_click_on_the_landscape_is_a_new_start(opened):
+    page = opened("landscape?points=8&second=nobody&beside=slices+through+the+minimum")
+    page.wait_for_function("!document.body.innerText.includes('computing the map')")
+    page.locator(".bk-Figure").nth(3).wait_for()
+    box = page.locator(".bk-Figure").first.bounding_box()
+    assert box["height"] > 300
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
+    page.get_by_text("converged").first.wait_for()
+    assert "recombination.alpha" in page.url
+    for label, option in (("values", "4 standard errors"), ("x axis", "drift.lifetime")):
+        choose(page, label, option)
+    page.get_by_role("button", name="dark", exact=True).click()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 720
+
+
+def test_the_valley_is_seen_twice_and_a_second_sample_breaks_it(opened):
+    page = opened("valley")
+    page.locator(".bk-Figure").nth(3).wait_for()
+    press(page, "start")
+    page.get_by_text("converged").first.wait_for()
+    before = page.get_by_text(re.compile(r"^[-−]0\.\d\d$")).count()
+    page.get_by_label("add a muon near the wires").check()
+    page.get_by_text("without the 2nd").wait_for()
+    errors = [float(cell) for cell in page.locator("tr:nth-child(2) td").all_inner_texts()[1:4]]
+    assert errors[0] < errors[2], "a second sample did not help"
+    assert before >= 0
+    assert page.evaluate("document.documentElement.scrollHeight") <= 720
+
+
+def test_a_wrong_link_is_told_and_the_default_is_shown(opened):
+    page = opened("live_fit?scenario=nothing")
+    assert page.locator("select").first.evaluate("s => s.value") == "lifetime_recombination"
+
+
+def test_landing_page_has_a_card_with_a_picture_for_every_app(watched, served):
+    watched.page.goto(served)
+    for name in ("Event display", "Live fit", "Loss landscape", "Correlation valley"):
+        watched.page.get_by_role("heading", name=name).wait_for()
+    sizes = watched.page.locator("img").evaluate_all("all => all.map(image => image.naturalWidth)")
+    assert len(sizes) == 4 and all(size > 300 for size in sizes)
+    assert watched.errors == [] and watched.foreign(served) == []
