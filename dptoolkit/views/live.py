@@ -108,11 +108,12 @@ class WaveformRace:
             "color": list(METHOD_COLOURS[: len(curves)]),
             "dash": ["solid", "dashed"][: len(curves)],
         }
-        highest = max(float(values.max()) for values in (first.data[:, column], *signals))
-        lowest = min(float(values.min()) for values in (first.data[:, column], *signals))
-        margin = 0.1 * (highest - lowest) or 1.0
+        low, high = float(first.data[:, column].min()), float(first.data[:, column].max())
+        margin = 0.15 * (high - low) or 1.0  # a prediction inside it moves no axis
+        highest = max(high + margin, *(float(values.max()) for values in signals))
+        lowest = min(low - margin, *(float(values.min()) for values in signals))
         _set(self.figure.x_range, start=time[0], end=time[-1])
-        _set(self.figure.y_range, start=lowest - margin, end=highest + margin)
+        _set(self.figure.y_range, start=lowest, end=highest)
         self.figure.title.text = f"channel {first.channel}: data (dots) and predictions"
         self.figure.yaxis.axis_label = f"signal [{first.unit}]"
 

@@ -48,7 +48,7 @@ class WalkedMap:
                 themed(marks.glyph, line_color=token("surface"))
             self.ways.append(way)
             self.ends.append(end)
-        self._moved = moved
+        self._moved, self._writing = moved, False
         self.start = ColumnDataSource({"x": [], "y": []})
         if moved is not None:
             self._add_start()
@@ -65,7 +65,9 @@ class WalkedMap:
         if start is not None and self._moved is not None:
             x, y = (float(value) for value in self.found.place(start))
             if list(self.start.data["x"]) != [x] or list(self.start.data["y"]) != [y]:
+                self._writing = True
                 self.start.data = {"x": [x], "y": [y]}
+                self._writing = False
 
     def _add_start(self) -> None:
         marks: Any = self.figure.scatter(
@@ -79,7 +81,7 @@ class WalkedMap:
         self.start.on_change("data", self._told)
 
     def _told(self, _name: str, before: Any, after: Any) -> None:
-        """A click or a drag in the browser; what `update` wrote is where the start is already."""
-        if len(after["x"]) and self._moved is not None:
+        """A click or a drag in the browser; what `update` wrote is none."""
+        if len(after["x"]) and self._moved is not None and not self._writing:
             x, y = float(after["x"][-1]), float(after["y"][-1])
             self._moved(x, y)
