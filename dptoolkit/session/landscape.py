@@ -9,12 +9,14 @@ import param
 from dptoolkit.inference.landscape import Landscape, landscape
 from dptoolkit.inference.problem import Problem
 from dptoolkit.session.mapped import MappedRace
-from dptoolkit.session.scenario import LOSSES
+from dptoolkit.session.scenario import LOSSES, stages_of
 from dptoolkit.session.setup import Minimum, Setup, minima_of, setup_of
 from dptoolkit.workers import Progress
 
 SLICES = "slices through the minimum"
 """In place of a second loss."""
+MAPPED = tuple(loss for loss in LOSSES if len(stages_of(loss, 1.0)) == 1)
+"""Losses with a map of their own: one in stages has that of its last."""
 RANGE, ERRORS = "of the scenario", "4 standard errors"
 """Which values a map shows."""
 REACH = 4.0
@@ -38,7 +40,7 @@ class LossLandscape(MappedRace):
 
     kept = (*MappedRace.kept, "beside", "around", "points")
 
-    beside = param.Selector(default=SLICES, objects=[SLICES, *LOSSES], doc="What is shown beside the map")
+    beside = param.Selector(default=SLICES, objects=[SLICES, *MAPPED], doc="What is shown beside the map")
     around = param.Selector(default=RANGE, objects=[RANGE, ERRORS], doc="Which values are shown")
     points = param.Selector(default=16, objects=[8, 12, 16, 24, 32], doc="Points of the map along an axis")
 
@@ -61,7 +63,7 @@ class LossLandscape(MappedRace):
 
     def _wishes(self) -> None:
         super()._wishes()
-        others = [loss for loss in self.chosen.losses if loss != self.chosen.losses[0]]
+        others = [loss for loss in self.chosen.losses[1:] if loss in MAPPED]
         self.beside = others[-1] if others else SLICES
 
 

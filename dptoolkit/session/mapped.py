@@ -60,11 +60,11 @@ class MappedRace(Race):
 
     def place_start(self, x: float, y: float) -> None:
         """Begin at a point of the map, and go."""
-        place = {}
+        place: dict[str, float] = {}
         for path, value in zip(self.axes, (x, y), strict=True):
             low, high = self.setup().problem.infos[path].bounds
             place[path] = float(min(max(value, low), high))
-        self.start = {**self.start, **place}
+        self.start = dict(self.start) | place
         self.go()
 
     def _wishes(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import param
 
+from dptoolkit.inference.fit import Snapshot
 from dptoolkit.inference.optimise import METHODS, AbstractMethod, FirstOrder, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.session.runner import Frame, Runner, Task, Tell
@@ -134,7 +135,7 @@ class Race(AppModel):
             setup = setup_of(scenario, more)
             tell("looking for the minimum; a new kind of problem compiles first")
             minima = minima_of(scenario, more, loss)
-            past = () if going_on is None else going_on.history
+            past: tuple[Snapshot, ...] = () if going_on is None else going_on.history
             z = past[-1].z if past else self.first_point(setup, minima, start)
             fixed = {i: float(z[i]) for i, one in enumerate(setup.parameters) if one.path in held}
             stages = [problem.holding(fixed) for problem in setup.stages(loss)]
