@@ -17,9 +17,9 @@ HINT = "<b>Click</b> into the map, or drag the star, to begin there."
 
 def create_app() -> pn.viewable.Viewable:
     model = LossLandscape()
-    wrong = panels.restore(model)
+    title = TITLE + panels.restore(model)
     losses = LossRace()
-    header, about = panels.text(f"{TITLE}{wrong or 'preparing'}"), panels.text()
+    header, about = panels.text(f"{title}preparing"), panels.text()
     main, beside = panels.card(), panels.card()
     axes = [
         pn.widgets.Select.from_param(model.param[name], name=f"{name} axis", **panels.WIDGET) for name in "xy"
@@ -57,7 +57,7 @@ def create_app() -> pn.viewable.Viewable:
         shown["frames"] = (maps, *frames.values())
         progress = "" if maps.ended else f" &emsp; map: {maps.done} of {maps.total or '?'} points"
         header.object = (
-            f"{TITLE}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"
+            f"{title}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"
         )
         if maps.result is not None and maps.result is not shown["maps"]:
             redraw(maps.result)
@@ -87,8 +87,8 @@ def create_app() -> pn.viewable.Viewable:
         pn.widgets.Select.from_param(model.param.around, name="values", **panels.WIDGET),
     ]  # fmt: skip
     side = panels.side_bar(
-        *panels.race_controls(model), panels.race_buttons(model), *axes, *more, *panels.look_controls(model),
-        *beat.parts,
+        *panels.race_controls(model), panels.race_buttons(model, beat), *axes, *more,
+        *panels.look_controls(model), *beat.parts,
     )  # fmt: skip
     middle = pn.Column(
         pn.Row(main, beside, sizing_mode="stretch_both"),

@@ -13,10 +13,10 @@ TITLE = "<b style='font-size:17px'>Live fit</b> &emsp;"
 
 def create_app() -> pn.viewable.Viewable:
     model = LiveFit()
-    wrong = panels.restore(model)
+    title = TITLE + panels.restore(model)
     images, wave, losses, ways = PlaneImages(), WaveformRace(), LossRace(), ParameterWays()
     figures = [*images.figures, wave.figure, losses.figure, ways.figure]
-    header = panels.text(f"{TITLE}{wrong or 'preparing'}")
+    header = panels.text(f"{title}preparing")
     about, table = panels.text(), panels.text()
     starts, hold = pn.Column(sizing_mode="stretch_width"), pn.Column(sizing_mode="stretch_width")
     muon = pn.widgets.IntInput.from_param(model.param.muon, name="muon that is shown", **panels.WIDGET)
@@ -36,7 +36,7 @@ def create_app() -> pn.viewable.Viewable:
         if panels.same(shown["frames"], tuple(frames.values())):
             return False
         shown["frames"] = tuple(frames.values())
-        header.object = f"{TITLE}{status_line(frames)}"
+        header.object = f"{title}{status_line(frames)}"
         seen = {name: frame.seen for name, frame in frames.items() if frame.seen is not None}
         if len(seen) < len(frames):
             return True
@@ -62,7 +62,7 @@ def create_app() -> pn.viewable.Viewable:
     panels.run_session(model, beat)
     side = panels.side_bar(
         *panels.race_controls(model),
-        panels.race_buttons(model),
+        panels.race_buttons(model, beat),
         muon,
         *panels.look_controls(model),
         *beat.parts,

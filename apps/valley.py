@@ -16,9 +16,9 @@ TITLE = "<b style='font-size:17px'>Correlation valley</b> &emsp;"
 
 def create_app() -> pn.viewable.Viewable:
     model = Valley()
-    wrong = panels.restore(model)
+    title = TITLE + panels.restore(model)
     losses = LossRace()
-    header, about = panels.text(f"{TITLE}{wrong or 'preparing'}"), panels.text()
+    header, about = panels.text(f"{title}preparing"), panels.text()
     raw, bowl = (
         panels.card(panels.text("computing the map")),
         panels.card(panels.text("then the same, whitened")),
@@ -66,7 +66,7 @@ def create_app() -> pn.viewable.Viewable:
         shown["frames"] = (maps, *frames.values())
         progress = "" if maps.ended else f" &emsp; maps: {maps.done} of {maps.total or '?'} points"
         header.object = (
-            f"{TITLE}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"
+            f"{title}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"
         )
         histories = [frame.history for frame in frames.values()]
         if not all(histories):
@@ -95,7 +95,7 @@ def create_app() -> pn.viewable.Viewable:
     panels.keep_link(model)
     panels.run_session(model, beat)
     side = panels.side_bar(
-        *panels.race_controls(model, without=("loss",)), panels.race_buttons(model), *axes,
+        *panels.race_controls(model, without=("loss",)), panels.race_buttons(model, beat), *axes,
         *panels.look_controls(model), about, *beat.parts,
     )  # fmt: skip
     maps = pn.Row(raw, bowl, sizing_mode="stretch_both")

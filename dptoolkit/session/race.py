@@ -135,11 +135,11 @@ class Race(AppModel):
             setup = setup_of(scenario, more)
             tell("looking for the minimum; a new kind of problem compiles first")
             minima = minima_of(scenario, more, loss)
-            past: tuple[Snapshot, ...] = () if going_on is None else going_on.history
+            past: list[Snapshot] = [] if going_on is None else list(going_on.history)
             z = past[-1].z if past else self.first_point(setup, minima, start)
             fixed = {i: float(z[i]) for i, one in enumerate(setup.parameters) if one.path in held}
             stages = [problem.holding(fixed) for problem in setup.stages(loss)]
-            return Task(stages, rated(name, rate, minima), z, past, self.looker(setup))
+            return Task(stages, rated(name, rate, minima), z, tuple(past), self.looker(setup))
 
         return make
 
@@ -162,9 +162,10 @@ class Race(AppModel):
     def _wishes(self) -> None:
         """What a scenario wishes for the other controls."""
         chosen = self.chosen
-        second = chosen.methods[1] if len(chosen.methods) > 1 else NOBODY
+        first, *others = chosen.methods
+        second = others[0] if others else NOBODY
         wishes: Mapping[str, Any] = {
-            "loss": chosen.losses[0], "first": chosen.methods[0], "second": second,
+            "loss": chosen.losses[0], "first": first, "second": second,
             "start": {}, "held": [], "more": False,
         }  # fmt: skip
         self.param.update(**wishes)

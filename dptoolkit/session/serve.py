@@ -5,6 +5,7 @@ import html
 import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from dptoolkit.workers import Progress
 
 COMPILED = ("landscape", "live_fit", "valley")
 """Apps whose first session of a process compiles."""
+SWITCH = 5e-4
+"""How long a thread that fits may keep the interpreter from the one that answers browsers [s]."""
 MAX_UPLOAD = "DPTOOLKIT_MAX_UPLOAD_MB"
 """Environment variable by which an app learns the largest upload [MB]."""
 
@@ -137,6 +140,7 @@ def server(
             self.finish(page)
 
     pictures = {"path": str(apps_folder() / PICTURES)}
+    sys.setswitchinterval(SWITCH)
     port = port or _free_port(address)
     os.environ[MAX_UPLOAD] = f"{max_upload:g}"
     try:

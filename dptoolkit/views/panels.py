@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -96,8 +97,8 @@ def race_controls(model: Any, without: Sequence[str] = ()) -> list[Any]:
     return [widget for name, widget in widgets.items() if name not in without]
 
 
-def race_buttons(model: Any) -> pn.Row:
-    """Start, pause, step, reset."""
+def race_buttons(model: Any, beat: Beat) -> pn.Row:
+    """Start, pause, step, reset; what they did is shown at once."""
     row = []
     for label, action in (
         ("start", model.go),
@@ -106,7 +107,7 @@ def race_buttons(model: Any) -> pn.Row:
         ("reset", model.reset),
     ):
         button = pn.widgets.Button(name=label, **BUTTON)
-        button.on_click(lambda _event, action=action: action())
+        button.on_click(lambda _event, action=action: (action(), beat.tick()))
         row.append(button)
     return pn.Row(*row, sizing_mode="stretch_width", margin=(4, 6))
 
@@ -209,7 +210,7 @@ def restore(model: Any) -> str:
     try:
         model.from_texts(known)
     except ValueError as error:
-        return f"the link says {error}; shown is the default"
+        return f"<b>The link is wrong:</b> {html.escape(str(error).splitlines()[0])[:150]} &emsp; "
     return ""
 
 
