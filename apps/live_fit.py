@@ -1,5 +1,7 @@
 """Live fit: watch a prediction move onto the data, by one method or two that race."""
 
+import time
+
 import panel as pn
 
 from dptoolkit.session.live_fit import LiveFit, losses_above
@@ -9,6 +11,8 @@ from dptoolkit.views.live import LossRace, ParameterWays, PlaneImages, WaveformR
 from dptoolkit.views.tables import parameter_table, status_line
 
 TITLE = "<b style='font-size:17px'>Live fit</b> &emsp;"
+READABLE = 0.3
+"""Numbers do not change faster [s]."""
 
 
 def create_app() -> pn.viewable.Viewable:
@@ -20,7 +24,7 @@ def create_app() -> pn.viewable.Viewable:
     about, table = panels.text(), panels.text()
     starts, hold = pn.Column(sizing_mode="stretch_width"), pn.Column(sizing_mode="stretch_width")
     muon = pn.widgets.IntInput.from_param(model.param.muon, name="muon that is shown", **panels.WIDGET)
-    shown = {"frames": (), "setup": None}
+    shown = {"frames": (), "setup": None, "read": 0.0, "state": []}
 
     def adapt() -> None:
         """Controls that depend on the scenario."""
@@ -36,7 +40,12 @@ def create_app() -> pn.viewable.Viewable:
         if panels.same(shown["frames"], tuple(frames.values())):
             return False
         shown["frames"] = tuple(frames.values())
-        header.object = f"{title}{status_line(frames)}"
+        read = time.monotonic() - shown["read"] > READABLE
+        state = [(name, frame.status) for name, frame in frames.items()]
+        told = read or state != shown["state"] or model.running is False
+        if told:  # words make the browser lay out the page again: a third of the cost of a frame
+            shown["read"], shown["state"] = time.monotonic(), state
+            header.object = f"{title}{status_line(frames)}"
         seen = {name: frame.seen for name, frame in frames.items() if frame.seen is not None}
         if len(seen) < len(frames):
             return True
@@ -47,7 +56,8 @@ def create_app() -> pn.viewable.Viewable:
         wave.update(seen)
         losses.update([losses_above(frame.history, minima) for frame in frames.values()])
         ways.update([model.ways(frame.history) for frame in frames.values()])
-        table.object = parameter_table(model.rows(), list(frames))
+        if told:
+            table.object = parameter_table(model.rows(), list(frames))
         return True
 
     def explain(*_events: object) -> None:
