@@ -17,7 +17,7 @@ REACH = 5.0
 """Half the width of the maps, in standard errors."""
 AWAY = 3.5
 """Fits begin so many standard deviations from the minimum, along the valley and across it."""
-COARSE, FINE = 8, 16
+COARSE, FINE = 8, 12
 """Points of a map along an axis."""
 LOSS = "chi-squared"
 
