@@ -39,11 +39,11 @@ class WalkedMap:
         self.ways, self.ends = [], []
         for colour in METHOD_COLOURS:
             way, end = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
-            halo = self.figure.line("x", "y", source=way, line_width=5, line_alpha=0.75, level="annotation")
+            halo = self.figure.line("x", "y", source=way, line_width=5, line_alpha=0.75)
             themed(halo.glyph, line_color=token("surface"))
-            self.figure.line("x", "y", source=way, line_width=2.2, line_color=colour, level="annotation")
-            dots = self.figure.scatter("x", "y", source=way, size=5, fill_color=colour, level="annotation")
-            head = self.figure.scatter("x", "y", source=end, size=13, fill_color=colour, level="annotation")
+            self.figure.line("x", "y", source=way, line_width=2.2, line_color=colour)
+            dots = self.figure.scatter("x", "y", source=way, size=5, fill_color=colour)
+            head = self.figure.scatter("x", "y", source=end, size=13, fill_color=colour)
             for marks in (dots, head):
                 themed(marks.glyph, line_color=token("surface"))
             self.ways.append(way)
@@ -70,9 +70,7 @@ class WalkedMap:
                 self._writing = False
 
     def _add_start(self) -> None:
-        marks: Any = self.figure.scatter(
-            "x", "y", source=self.start, size=18, marker="star", line_width=1.5, level="annotation"
-        )
+        marks: Any = self.figure.scatter("x", "y", source=self.start, size=18, marker="star", line_width=1.5)
         themed(marks.glyph, fill_color=token("text"), line_color=token("surface"))
         renderers: list[Renderer] = [marks]
         tool = PointDrawTool(renderers=renderers, num_objects=1, description="put the start")
