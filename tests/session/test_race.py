@@ -28,7 +28,8 @@ def small(monkeypatch):
         for (path, value), unit in zip(FULL.items(), ("1", "us"), strict=True)
     )
     setup = Setup(load_scenario(scenario_names()[0]), problem, parameters, ("trace",))
-    minimum = minimum_of(problem, FULL)
+    (sharp,) = setup.stages("chi-squared")  # the noise is that of the scenario
+    minimum = minimum_of(sharp, FULL)
     monkeypatch.setattr(race_module, "setup_of", lambda name, more=False: setup)
     monkeypatch.setattr(race_module, "minima_of", lambda name, more, loss: (minimum,) * 3)
     return setup
