@@ -1,25 +1,98 @@
-"""Make the pictures of the README: python docs/make_pictures.py (needs Chromium)."""
+"""Make the pictures of the README and of the landing page: python docs/make_pictures.py (needs Chromium).
 
+Those of the apps are taken with playwright from a server of their own: `--apps` makes only these.
+"""
+
+import re
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from dptoolkit.cache import enable_compilation_cache
 from dptoolkit.config import load_detector
+from dptoolkit.session.serve import PICTURES, apps_folder, server
 from dptoolkit.sources.example import example_muon
+from dptoolkit.views.browser import FLAGS, find_browser
 from dptoolkit.views.event import EventView
 from dptoolkit.views.export import page_png
 from dptoolkit.views.report import event_page
 
+WAIT = 300_000
+"""For an app to compile [ms]."""
+SHOTS = {
+    "event_display": "",
+    "live_fit": "?scenario=lifetime_recombination",
+    "landscape": "?scenario=squared_difference&theme=dark",
+    "valley": "",
+}
+"""Apps and the states in which they are shown."""
+DONE = {"live_fit": r"step [3-9]\d", "landscape": r"step [6-9]\d", "valley": r"step [4-9]\d"}
+"""What they say when the picture is taken."""
+
 
 def main() -> None:
-    """The example muon in sbnd, as `dptoolkit view` shows it."""
+    """The example muon in sbnd, as `dptoolkit view` shows it; then every app."""
     enable_compilation_cache()
-    detector = load_detector("sbnd")
-    segments = example_muon((60.0, 20.0, 250.0), (-0.5, -0.3, 0.8))
-    readout = detector(segments, key=jax.random.key(1))
-    page = event_page(EventView(segments, readout, detector), {"detector": "sbnd", "seed": "1"})
-    page_png(page, Path(__file__).parent / "event_display.png")
+    if "--apps" not in sys.argv:
+        detector = load_detector("sbnd")
+        segments = example_muon((60.0, 20.0, 250.0), (-0.5, -0.3, 0.8))
+        readout = detector(segments, key=jax.random.key(1))
+        page = event_page(EventView(segments, readout, detector), {"detector": "sbnd", "seed": "1"})
+        page_png(page, Path(__file__).parent / "event_display.png")
+    chosen = [name for name in sys.argv[1:] if name in SHOTS] or list(SHOTS)
+    take_apps(chosen, apps_folder() / PICTURES)
+
+
+def take_apps(names: list[str], folder: Path) -> None:
+    """A picture of 1280 x 720 pixels of each app."""
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir(exist_ok=True)
+    ports: list[int] = []
+    started = threading.Event()
+
+    def run() -> None:
+        import asyncio
+
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        running = server(port=0)
+        ports.append(running.port)
+        started.set()
+        running.io_loop.start()
+
+    threading.Thread(target=run, daemon=True).start()
+    started.wait()
+    flags = [flag for flag in FLAGS if not flag.startswith("--headless")]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_browser(), args=flags)
+        for name in names:
+            page = chromium.new_page(viewport={"width": 1280, "height": 720})
+            page.set_default_timeout(WAIT)
+            page.goto(f"http://127.0.0.1:{ports[0]}/{name}{SHOTS[name]}")
+            _wait_for(page, name)
+            page.screenshot(path=folder / f"{name}.png")
+            page.close()
+        chromium.close()
+
+
+def _wait_for(page: Any, name: str) -> None:
+    if name not in DONE:
+        page.get_by_text("read-out expectation").wait_for()
+        page.wait_for_timeout(3000)
+        return
+    page.get_by_text("step 0 paused").nth(1).wait_for()
+    if name != "live_fit":
+        page.locator(".bk-Figure").nth(2).wait_for()
+        for _ in range(WAIT // 1000):
+            if page.get_by_text("points", exact=False).filter(visible=True).count() == 0:
+                break
+            page.wait_for_timeout(1000)
+    page.get_by_role("button", name="start", exact=True).click()
+    page.get_by_text(re.compile(DONE[name])).first.wait_for()
+    page.wait_for_timeout(500)
 
 
 if __name__ == "__main__":

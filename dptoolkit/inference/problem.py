@@ -125,7 +125,10 @@ class Problem:
         return other
 
     def holding(self, held: Mapping[int, float]) -> "Problem":
-        """The same problem with some coordinates (by number) held at a value; compiled code is shared."""
+        """The same problem with some coordinates (by number) held at a value; compiled code is shared.
+
+        A fit has to start at these values. Gauss-Newton is held by `reach`, the others by a gradient of zero.
+        """
         other = copy.copy(self)
         other._held = {**self._held, **held}
         return other
@@ -167,7 +170,9 @@ class Problem:
     def gradient(self, z: Vector) -> tuple[float, np.ndarray]:
         """(loss, its gradient by z), in reverse mode: for any loss and any number of parameters."""
         parts = self._of_each("computing the gradient", value_and_grad_of, z)
-        return float(sum(value for value, _ in parts)), _summed([grad for _, grad in parts])
+        gradient = _summed([grad for _, grad in parts])
+        gradient[list(self._held)] = 0.0
+        return float(sum(value for value, _ in parts)), gradient
 
     def normal(self, z: Vector) -> Normal:
         """Loss, gradient and curvature: one forward-mode column a parameter. The last one is kept."""
@@ -199,11 +204,13 @@ class Problem:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
         self._need_residuals()
         batches = self.batches(z)
+        moving = np.ones(len(z))
+        moving[list(self._held)] = 0.0
 
         def product(v: np.ndarray) -> np.ndarray:
-            point = z, jnp.asarray(v, z.dtype)
+            point = z, jnp.asarray(moving * v, z.dtype)
             parts = of_each(product_of, self._setup, [(point, batch) for batch in batches])
-            return _summed([part for _, part in parts])
+            return moving * _summed([part for _, part in parts])
 
         return product
 

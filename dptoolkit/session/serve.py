@@ -5,27 +5,41 @@ import html
 import importlib.util
 import os
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dptoolkit
 from dptoolkit.io.errors import InputError
+from dptoolkit.session.jobs import Job
 from dptoolkit.views.theme import THEME_JS, css
+from dptoolkit.workers import Progress
 
+COMPILED = ("landscape", "live_fit", "valley")
+"""Apps whose first session of a process compiles."""
+SWITCH = 5e-4
+"""How long a thread that fits may keep the interpreter from the one that answers browsers [s]."""
 MAX_UPLOAD = "DPTOOLKIT_MAX_UPLOAD_MB"
 """Environment variable by which an app learns the largest upload [MB]."""
+
+PICTURES = "pictures"
+"""Folder of the pictures of the apps, beside them."""
 
 STYLE = """
 body{margin:0;background:var(--page);color:var(--text);
   font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:960px;margin:0 auto;padding:48px 20px}
+main{max-width:980px;margin:0 auto;padding:36px 20px}
 h1{margin:0 0 4px;font-size:28px}p{margin:0;color:var(--muted)}
-div{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:16px;margin-top:28px}
-a{display:block;padding:20px;background:var(--surface);border:1px solid var(--line);border-radius:10px;
+div{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:16px;margin-top:20px}
+a{display:block;padding:0 0 14px;overflow:hidden;background:var(--surface);
+  border:1px solid var(--line);border-radius:10px;
   color:inherit;text-decoration:none}
-a:hover,a:focus{border-color:var(--accent)}h2{margin:0 0 4px;font-size:18px;color:var(--accent)}
+a:hover,a:focus{border-color:var(--accent)}
+h2{margin:10px 18px 2px;font-size:18px;color:var(--accent)}a p{margin:0 18px}
+img{display:block;width:100%;height:185px;object-fit:cover;object-position:top;
+  border-bottom:1px solid var(--line)}
 """
 
 
@@ -63,7 +77,8 @@ def find_apps(names: Sequence[str] = ()) -> list[App]:
 def landing_page(apps: Sequence[App]) -> str:
     """A card for every app."""
     cards = "".join(
-        f'<a href="{app.name}"><h2>{html.escape(app.title)}</h2><p>{html.escape(app.about)}</p></a>'
+        f'<a href="{app.name}">{_picture(app)}<h2>{html.escape(app.title)}</h2>'
+        f"<p>{html.escape(app.about)}</p></a>"
         for app in apps
     )
     return (
@@ -83,7 +98,23 @@ def serve(
     max_upload: float = 100.0,
 ) -> None:
     """Serve `apps` (all by default) until interrupted; `max_upload` is in MB."""
-    server(apps, port, address, num_procs, max_upload).run_until_shutdown()
+    running = server(apps, port, address, num_procs, max_upload)
+    if num_procs == 1 and any(app.name in COMPILED for app in find_apps(apps)):
+        Job(warm)  # several processes are forked when they start, which threads do not survive
+    running.run_until_shutdown()
+
+
+def warm(progress: Progress) -> Iterator[None]:
+    """Make the first scenario ready: who opens an app first need not wait for it to compile."""
+    import dptoolkit.views.panels as _panels  # noqa: F401  what all apps import
+    from dptoolkit.session.scenario import LOSSES, scenario_names
+    from dptoolkit.session.setup import minima_of, setup_of
+
+    progress(0, 2)
+    setup_of(scenario_names()[0])
+    progress(1, 2)
+    minima_of(scenario_names()[0], False, LOSSES[0])
+    yield None
 
 
 def server(
@@ -99,7 +130,7 @@ def server(
             'the apps need Panel, which is not installed; mend it with: pip install "dptoolkit[apps]"'
         )
     import panel as pn
-    from tornado.web import RequestHandler
+    from tornado.web import RequestHandler, StaticFileHandler
 
     found = find_apps(apps)
     page = landing_page(found)
@@ -108,6 +139,8 @@ def server(
         def get(self) -> None:
             self.finish(page)
 
+    pictures = {"path": str(apps_folder() / PICTURES)}
+    sys.setswitchinterval(SWITCH)
     port = port or _free_port(address)
     os.environ[MAX_UPLOAD] = f"{max_upload:g}"
     try:
@@ -118,7 +151,7 @@ def server(
             websocket_origin=_origins(address, port),
             num_procs=num_procs,
             use_index=False,
-            extra_patterns=[("/", Landing)],
+            extra_patterns=[("/", Landing), (f"/{PICTURES}/(.*)", StaticFileHandler, pictures)],
             websocket_max_message_size=int(1.4e6 * max_upload) + 2**20,  # base64 of the file, and the rest
             show=False,
             start=False,
@@ -128,6 +161,13 @@ def server(
             f"cannot listen on {address}:{port}: {error.strerror or error}; "
             f"choose another --port or end the program that uses it"
         ) from error
+
+
+def _picture(app: App) -> str:
+    """The picture of an app, where there is one."""
+    name = f"{app.name}.png"
+    found = (app.path.parent / PICTURES / name).is_file()
+    return f'<img src="{PICTURES}/{name}" alt="{html.escape(app.title)}">' if found else ""
 
 
 def _describe(path: Path) -> App:

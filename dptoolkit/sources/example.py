@@ -66,6 +66,19 @@ def example_muon(
     )
 
 
+def stopping_muon(
+    middle: tuple[float, float, float],
+    direction: tuple[float, float, float],
+    length: float = 8.0,
+    n: int = 20,
+) -> Segments:
+    """The last `length` [cm] of a muon that stops: `n` straight segments around `middle` [cm]."""
+    unit = np.asarray(direction, float) / np.linalg.norm(direction)
+    points = np.asarray(middle, float) + np.linspace(-0.5, 0.5, n + 1)[:, None] * length * unit
+    residual = (n - np.arange(n) - 0.5) * length / n
+    return segments_from_arrays(points[:-1], points[1:], stopping_power(residual) * length / n)
+
+
 def _kinetic(de: np.ndarray) -> np.ndarray:
     """Energy at both ends of the steps of a particle that stops after them [MeV]."""
     left = np.concatenate([np.cumsum(de[::-1])[::-1], [0.0]])

@@ -58,11 +58,23 @@ CARD = {
 }
 """A frame around a part of an app."""
 
+BRIDGE = {
+    "--design-background-color": "surface",
+    "--design-background-text-color": "text",
+    "--design-surface-color": "surface",
+    "--design-surface-text-color": "text",
+    "--panel-border-color": "line",
+    "--panel-primary-color": "accent",
+}
+"""Variables of Panel and the colours of the page that they take."""
+
 INPUT = """
 :host{color:var(--text)} .bk-input{background-color:var(--surface);color:var(--text);border-color:var(--line)}
 .bk-btn{background:var(--surface);color:var(--text);border:1px solid var(--line)!important;box-shadow:none}
 .bk-btn a{color:var(--text)}
 .bk-btn.bk-active{background:var(--accent);color:var(--surface)}
+.noUi-target{background:var(--page)!important;border-color:var(--line)!important;box-shadow:none!important}
+.noUi-connect{background:var(--accent)!important}
 """
 """Style of the widgets of an app."""
 
@@ -161,6 +173,15 @@ def css() -> str:
         f":root{{{block['light']};color-scheme:light}}"
         f":root[data-theme=dark]{{{block['dark']};color-scheme:dark}}"
     )
+
+
+def variables(theme: Theme) -> dict[str, str]:
+    """The colours of the page as CSS variables of one element, for everything inside it."""
+    color = TOKENS[theme]
+    named = {f"--{name}": value for name, value in color.items()}
+    bridged = {name: color[token] for name, token in BRIDGE.items()}
+    page = {"background": color["page"], "color": color["text"], "color-scheme": theme}
+    return {**named, **bridged, **page}
 
 
 THEME_JS = (

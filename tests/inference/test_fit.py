@@ -173,3 +173,16 @@ def test_misuse_is_named(problem):
         fit(problem, start={"partner": 2.0})
     with pytest.raises(ValueError, match="expected one for each"):
         Problem([Experiment(Decay(), Charge())] * 2, ["height"], GaussianChi2(noise=1.0), [{}])
+
+
+@pytest.mark.parametrize("method", ["gauss-newton", "gauss-newton-cg", "lbfgs", "adam"])
+def test_a_held_coordinate_stays_with_every_method_and_the_others_find_their_minimum(method):
+    problem = toy(height=4.0, lifetime=8.0)
+    held = problem.holding({0: 0.0})
+    result = fit(held, method=method)
+    assert result.estimate["detector.height"] == 4.0
+    assert result.loss < 0.9 * result.history[0].loss
+    alone = fit(toy(free=("lifetime",), height=4.0, lifetime=8.0))
+    assert result.estimate["detector.lifetime"] == pytest.approx(
+        alone.estimate["detector.lifetime"], rel=5e-3
+    )
