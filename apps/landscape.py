@@ -1,5 +1,7 @@
 """Loss landscape: the loss over two parameters, and the ways that methods take down it."""
 
+from functools import partial
+
 import panel as pn
 
 from dptoolkit.session.landscape import LossLandscape, Maps
@@ -39,7 +41,7 @@ def create_app() -> pn.viewable.Viewable:
     def redraw(maps: Maps) -> None:
         before, shown["maps"] = shown["maps"], maps
         if maps.main is not before.main:
-            panels.put(main, draw("main", maps.main, model.loss, model.place_start))
+            panels.put(main, draw("main", maps.main, model.loss, partial(model.place_start, maps.main.names)))
         if maps.beside is not before.beside and maps.beside is not None:
             panels.put(beside, draw("beside", maps.beside, model.beside))
         if maps.slices and maps.slices is not before.slices:

@@ -46,13 +46,14 @@ def create_app() -> pn.viewable.Viewable:
         if told:  # words make the browser lay out the page again: a third of the cost of a frame
             shown["read"], shown["state"] = time.monotonic(), state
             header.object = f"{title}{status_line(frames)}"
-        seen = {name: frame.seen for name, frame in frames.items() if frame.seen is not None}
-        if len(seen) < len(frames):
+        seen = [frame.seen for frame in frames.values()]
+        shown_first = next((one for one in seen if one is not None), None)
+        if shown_first is None or any(frame.busy and frame.seen is None for frame in frames.values()):
             return True
         if model.setup() is not shown["setup"]:
             adapt()
         minima = model.minima()
-        images.update(next(iter(seen.values())))
+        images.update(shown_first)
         wave.update(seen)
         losses.update([losses_above(frame.history, minima) for frame in frames.values()])
         ways.update([model.ways(frame.history) for frame in frames.values()])

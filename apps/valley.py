@@ -1,5 +1,7 @@
 """Correlation valley: how parameters mix, and why gradient descent crawls where Gauss-Newton does not."""
 
+from functools import partial
+
 import panel as pn
 
 from dptoolkit.session.live_fit import losses_above
@@ -39,7 +41,9 @@ def create_app() -> pn.viewable.Viewable:
 
     def redraw(maps: object) -> None:
         shown["maps"] = maps
-        walked["raw"] = draw(maps.raw, "the valley in physical units", model.place_start)
+        walked["raw"] = draw(
+            maps.raw, "the valley in physical units", partial(model.place_start, maps.raw.names)
+        )
         panels.put(raw, walked["raw"].figure)
         walked.pop("bowl", None)
         if maps.bowl is not None:
@@ -69,14 +73,15 @@ def create_app() -> pn.viewable.Viewable:
             f"{title}{status_line(frames)}{progress if not maps.error else ' &emsp; ' + maps.error}"
         )
         histories = [frame.history for frame in frames.values()]
-        if not all(histories):
+        begun = [history for history in histories if history]
+        if not begun or any(frame.busy and not frame.history for frame in frames.values()):
             return True
         if model.setup() is not shown["setup"]:
             inform()
         if maps.result is not None and maps.result is not shown["maps"]:
             redraw(maps.result)
         for one in walked.values():
-            one.update(histories, histories[0][0].values)
+            one.update(histories, begun[0][0].values)
         minima = model.minima()
         losses.update([losses_above(history, minima) for history in histories])
         return True

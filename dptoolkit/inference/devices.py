@@ -26,7 +26,7 @@ EVENTS = "events"
 
 def of_each(function: Callable[..., Any], setup: Any, items: Sequence[Item]) -> Iterator[tuple[int, Any]]:
     """(number, `function(*setup, point, batch)`) of every item as soon as known: one at a time a device."""
-    n_devices = len(jax.devices())
+    n_devices = len(jax.local_devices())
     if n_devices == 1:
         for number, (point, batch) in enumerate(items):
             yield number, jax.block_until_ready(function(*setup, point, batch))
@@ -50,7 +50,7 @@ def of_all(function: Callable[..., Any], setup: Any, items: Sequence[Item]) -> l
 
 def _stacked_results(function: Callable[..., Any], setup: Any, items: Sequence[Item]) -> list[Any]:
     """Of items of one shape. Blank ones are added, so that few sizes compile and devices share equally."""
-    n_devices = len(jax.devices())
+    n_devices = len(jax.local_devices())
     share = 4 ** int(np.ceil(np.log2(np.ceil(len(items) / n_devices)) / 2))
     blank = share * n_devices - len(items)
     stacked = jax.tree.map(
@@ -81,7 +81,7 @@ def _mapped(function: Any, setup: Any, real: Array, stacked: Item) -> Any:
     whole, split = PartitionSpec(), PartitionSpec(EVENTS)
     spread = jax.shard_map(
         share,
-        mesh=Mesh(np.array(jax.devices()), (EVENTS,)),
+        mesh=Mesh(np.array(jax.local_devices()), (EVENTS,)),
         in_specs=(whole, split, split),
         out_specs=split,
         check_vma=False,

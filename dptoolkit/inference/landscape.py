@@ -64,6 +64,11 @@ class Landscape:
         at = np.unravel_index(flat, self.losses.shape)
         return np.array([axis.values[i] for axis, i in zip(self.axes, at, strict=True)])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the coordinates that vary."""
+        return tuple(self.coordinates.names[i] for i in self.index)
+
     def place(self, point: Any) -> np.ndarray:
         """Where a point lies on the axes (d): its coordinates, or some of its values by path."""
         if isinstance(point, Mapping):

@@ -203,14 +203,12 @@ class Problem:
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
         self._need_residuals()
-        batches = self.batches(z)
         moving = np.ones(len(z))
         moving[list(self._held)] = 0.0
 
         def product(v: np.ndarray) -> np.ndarray:
             point = z, jnp.asarray(moving * v, z.dtype)
-            parts = of_each(product_of, self._setup, [(point, batch) for batch in batches])
-            return moving * _summed([part for _, part in parts])
+            return moving * _summed(self._of_each("multiplying", product_of, z, point))
 
         return product
 
@@ -235,11 +233,12 @@ class Problem:
             self._stages[key] = found
         return self._stages[key]
 
-    def _of_each(self, what: str, function: Callable[..., Any], z: Vector) -> list[Any]:
-        """`function` of every batch at z; `watch` is told."""
+    def _of_each(self, what: str, function: Callable[..., Any], z: Vector, point: Any = None) -> list[Any]:
+        """`function` of every batch laid out at z, at z or another `point`; `watch` is told."""
         batches = self.batches(z)
         parts: list[Any] = [None] * len(batches)
-        for done, (number, part) in enumerate(of_each(function, self._setup, [(z, b) for b in batches])):
+        items = [(z if point is None else point, batch) for batch in batches]
+        for done, (number, part) in enumerate(of_each(function, self._setup, items)):
             parts[number] = part
             self.watch(what, done + 1, len(batches))
         return parts

@@ -29,9 +29,12 @@ SHAPE_TERMS = 3
 RATE = 2 * np.pi * constants.FINE_STRUCTURE * NM_PER_CM
 """Photons per length, wavelength, sin^2(theta) and 1 / wavelength^2 [nm/cm]."""
 HIGHLAND, HIGHLAND_LOG = 13.6, 0.038
-"""Multiple scattering: theta_0 = 13.6 MeV / (beta p) sqrt(x/X0) (1 + 0.038 ln(x/X0)). PDG 2024."""
+"""Multiple scattering: theta_0 = 13.6 MeV / (beta p) sqrt(x/X0) (1 + 0.038 ln(x / (X0 beta^2))). PDG 2024."""
 THINNEST = 1e-6
 """x / X0 below which the logarithm of that formula is no longer followed."""
+
+LEAST_LEFT = 1e-30
+"""Fraction of the light below which a path absorbs it all."""
 
 SHARED = ("x", "y", "z", "dx", "dy", "dz", "length", "time_ns")
 """What a piece is as a motion and as a source of light."""
@@ -125,7 +128,7 @@ class Cherenkov(Component):
         terms = [weight, weight * angle, weight * angle**2]
         terms += [weight * group, weight * group**2, weight * group * angle]
         total, *moments = jnp.stack(terms) @ optics.left
-        some = jnp.where(total > 0, total, 1.0)
+        some = jnp.where(near > 0, jnp.maximum(total, LEAST_LEFT * near), 1.0)
         shift, square, later, group_square, product = (moment / some for moment in moments)
         mean, variance = self._scattered(motion, middle + shift, jnp.maximum(square - shift**2, 0.0))
         shapes = (mean, variance, group_middle + later, group_square - later**2, product - later * shift)
@@ -145,7 +148,8 @@ class Cherenkov(Component):
         The direction of a Wiener process about its own chord has theta_0^2 / 6 in each plane.
         """
         thickness = jnp.maximum(motion.length / self.radiation_length, THINNEST)
-        theta = HIGHLAND / motion.momentum_beta * (1 + HIGHLAND_LOG * jnp.log(thickness))
+        logarithm = jnp.log(thickness / motion.beta**2)
+        theta = HIGHLAND / motion.momentum_beta * (1 + HIGHLAND_LOG * logarithm)
         plane = (theta**2 * motion.length / self.radiation_length / 6)[:, None]
         plane = jnp.minimum(plane, 0.5)
         return cosine * (1 - plane), variance + (1 - cosine**2) * plane

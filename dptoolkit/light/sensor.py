@@ -45,7 +45,7 @@ class Photosensor(Component):
         2.1, "ns", bounds=(0.0, 20.0), symbol="TTS", reference="R3600, one photoelectron; Super-Kamiokande"
     )
     charge_spread: Array = param(
-        1.03, "1", bounds=(0.05, 3.0), symbol="sigma_q", reference="R3600 in WCSim, tail included"
+        1.03, "1", bounds=(0.05, 1.3), symbol="sigma_q", reference="R3600 in WCSim, tail included"
     )
     gain: Array = param(1.0, "1", bounds=(0.0, 10.0), symbol="g", reference="of every sensor")
     time_offset_ns: Array = param(0.0, "ns", bounds=(-1e4, 1e4), symbol="t0", reference="of every sensor")

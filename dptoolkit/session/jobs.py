@@ -64,6 +64,7 @@ class Job:
         except _Closed:
             error = "closed"
         except ValueError as wrong:  # wrong use, which the page says
+            _log.info("a computation ended", exc_info=True)
             error = str(wrong)
         except (RuntimeError, ArithmeticError) as wrong:
             _log.warning("a computation failed", exc_info=True)

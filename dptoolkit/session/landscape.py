@@ -1,5 +1,6 @@
 """View-model of the loss landscape: maps of one loss or two, slices, and fits that walk on them."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,7 @@ class LossLandscape(MappedRace):
 
 
 _KNOWN: dict[Any, Landscape] = {}
+_LOCK = threading.Lock()
 
 
 def map_of(
@@ -75,17 +77,19 @@ def map_of(
 ) -> Landscape:
     """A map of the last stage of a loss around its minimum; the last ones of a process are kept."""
     wanted = (key, loss, axes, around, points)
-    if wanted not in _KNOWN:
+    found = _KNOWN.get(wanted)
+    if found is None:
         setup, minimum = setup_of(*key), minima_of(*key, loss)[-1]
         problem = setup.stages(loss)[-1]
         ranges = _ranges(setup, problem, minimum, around)
         found = landscape(
             problem, axes, at=minimum.z, ranges={path: ranges[path] for path in axes}, n=points, progress=tell
         )
-        while len(_KNOWN) >= KEPT:
-            _KNOWN.pop(next(iter(_KNOWN)))
-        _KNOWN[wanted] = found
-    return _KNOWN[wanted]
+        with _LOCK:
+            while len(_KNOWN) >= KEPT:
+                _KNOWN.pop(next(iter(_KNOWN)))
+            _KNOWN[wanted] = found
+    return found
 
 
 def _ranges(setup: Setup, problem: Problem, minimum: Minimum, around: str) -> dict[str, tuple[float, float]]:

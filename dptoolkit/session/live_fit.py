@@ -105,7 +105,8 @@ class LiveFit(Race):
     def ways(self, history: Sequence[Snapshot]) -> tuple[np.ndarray, np.ndarray]:
         """(steps, distances from the truth as parts of the range that is shown (steps, k))."""
         parameters = self.setup().parameters
-        values = np.array([[snapshot.values[one.path] for one in parameters] for snapshot in history])
+        rows = [[snapshot.values[one.path] for one in parameters] for snapshot in history]
+        values = np.array(rows, float).reshape(-1, len(parameters))
         truth, span = (
             np.array(column) for column in zip(*((p.truth, p.high - p.low) for p in parameters), strict=True)
         )
@@ -115,8 +116,8 @@ class LiveFit(Race):
 def losses_above(history: Sequence[Snapshot], minima: Sequence[Minimum]) -> tuple[np.ndarray, np.ndarray]:
     """(steps, losses above the minimum of their stage); nan where one stage follows another."""
     steps, heights = [], []
-    for before, snapshot in zip([None, *history[:-1]], history, strict=True):
-        if before is not None and before.stage != snapshot.stage:
+    for number, snapshot in enumerate(history):
+        if number and history[number - 1].stage != snapshot.stage:
             steps.append(np.nan)
             heights.append(np.nan)
         steps.append(float(snapshot.step))

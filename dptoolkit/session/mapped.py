@@ -10,6 +10,7 @@ from dptoolkit.session.race import Race
 from dptoolkit.workers import Progress
 
 NOTHING = JobState()
+SAME = JobState(ended=True, error="a map needs two different parameters")
 
 
 class MappedRace(Race):
@@ -35,6 +36,8 @@ class MappedRace(Race):
     @property
     def map_state(self) -> JobState:
         """How far the maps are."""
+        if self.x == self.y:
+            return SAME
         return NOTHING if self._job is None else self._job.state
 
     def wanted(self) -> tuple[Any, ...]:
@@ -58,10 +61,10 @@ class MappedRace(Race):
     def join(self, timeout: float) -> bool:
         return super().join(timeout) and (self._job is None or self._job.join(timeout))
 
-    def place_start(self, x: float, y: float) -> None:
-        """Begin at a point of the map, and go."""
+    def place_start(self, axes: tuple[str, ...], x: float, y: float) -> None:
+        """Begin at a point of a map with these axes, and go; that map may be of before a change of axes."""
         place: dict[str, float] = {}
-        for path, value in zip(self.axes, (x, y), strict=True):
+        for path, value in zip(axes, (x, y), strict=True):
             low, high = self.setup().problem.infos[path].bounds
             place[path] = float(min(max(value, low), high))
         self.start = dict(self.start) | place

@@ -45,6 +45,8 @@ class Race(AppModel):
         super().__init__()
         self._runners: dict[str, Runner] = {}
         self._ended: list[Runner] = []
+        self._reached: dict[str, Frame] = {}
+        """Where fits were when rules changed: a new worker may not be ready before the next change."""
         self._opened = False
         self._wishes()
         self.param.watch(self._scenario_changed, "scenario")
@@ -85,6 +87,7 @@ class Race(AppModel):
         """Make the fits ready at their start."""
         self._opened = True
         self._end()
+        self._reached = {}
         self._runners = {name: Runner(self._maker(name), speed=self.speed) for name in self.methods}
 
     def go(self) -> None:
@@ -178,11 +181,14 @@ class Race(AppModel):
         """Go on from the present points by other rules."""
         if not self._opened:
             return
-        before = {name: (runner.frame, runner.going) for name, runner in self._runners.items()}
+        going = {name: runner.going for name, runner in self._runners.items()}
+        for name, runner in self._runners.items():
+            if runner.frame.last is not None:
+                self._reached[name] = runner.frame
         self._end()
-        for name, (frame, going) in before.items():
-            maker = self._maker(name, frame if frame.last is not None else None)
-            self._runners[name] = Runner(maker, running=going, speed=self.speed)
+        for name in going:
+            maker = self._maker(name, self._reached.get(name))
+            self._runners[name] = Runner(maker, running=going[name], speed=self.speed)
 
 
 def rated(name: str, rate: float, minima: Sequence[Minimum]) -> AbstractMethod:

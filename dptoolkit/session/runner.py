@@ -2,7 +2,7 @@
 
 The worker runs `graduated`, with every method, loss and stage that it knows, and waits between two steps for
 leave to go on. Nobody is called back: who wants to draw asks for `frame`, as often as suits. Closing ends the
-worker at its next evaluation; what it still says is not heard.
+worker at its next evaluation, or when the setup that it waits for is made; what it still says is not heard.
 """
 
 import copy
@@ -62,6 +62,11 @@ class Frame:
     converged: bool = False
 
     @property
+    def busy(self) -> bool:
+        """Whether there is more to come."""
+        return self.status in ("preparing", "paused", "running")
+
+    @property
     def last(self) -> Snapshot | None:
         """The present point."""
         return self.history[-1] if self.history else None
@@ -91,7 +96,7 @@ class Runner:
     @property
     def busy(self) -> bool:
         """Whether there is more to come."""
-        return self._frame.status in ("preparing", "paused", "running")
+        return self._frame.busy
 
     @property
     def going(self) -> bool:
@@ -122,7 +127,8 @@ class Runner:
 
     def step(self) -> None:
         """One more step, then pause."""
-        self._order(running=False, leave=self._leave + 1)
+        with self._change:
+            self._order(running=False, leave=self._leave + 1)
 
     def close(self) -> None:
         """End the worker; returns at once."""
@@ -160,6 +166,7 @@ class Runner:
         except _Closed:
             ended = {"status": "closed", "activity": "closed"}
         except ValueError as error:  # wrong use, which the page says
+            _log.info("a fit ended", exc_info=True)
             ended = {"status": "failed", "activity": str(error)}
         except (RuntimeError, ArithmeticError) as error:
             _log.warning("a fit failed", exc_info=True)

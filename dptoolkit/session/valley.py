@@ -54,9 +54,11 @@ class Valley(MappedRace):
 
     def first_point(self, setup: Setup, minima: Sequence[Minimum], start: Mapping[str, float]) -> np.ndarray:
         """Without a chosen start: away from the minimum, both along the valley and across it."""
+        if self.more:  # `known` needs the minimum without it too, and must not wait for it
+            minima_of(setup.scenario.name, False, LOSS)
         minimum = minima[-1]
         matrix = minimum.matrix
-        if start or matrix is None or not np.isfinite(minimum.errors()).all():
+        if self.x == self.y or start or matrix is None or not np.isfinite(minimum.errors()).all():
             return super().first_point(setup, minima, start)
         index = [setup.problem.paths.index(path) for path in self.axes]
         size, vectors = np.linalg.eigh(matrix[np.ix_(index, index)])
@@ -71,15 +73,18 @@ class Valley(MappedRace):
     def maps(self, wanted: tuple[Any, ...], progress: Progress) -> Iterator[Valleys]:
         """Both maps, coarse ones first; what is known already comes at once."""
         scenario, more, axes = wanted
-        if wanted not in _KNOWN:
-            progress(0, 0)
-            setup, (minimum,) = setup_of(scenario, more), minima_of(scenario, more, LOSS)
-            for n in (COARSE, FINE):
-                raw = _raw(setup, minimum, axes, n, progress)
-                yield Valleys(raw)
-                _KNOWN[wanted] = _with_bowl(raw, setup, minimum, axes, n, progress)
-                yield _KNOWN[wanted]
-        yield _KNOWN[wanted]
+        known = _KNOWN.get(wanted)
+        if known is not None:
+            yield known
+            return
+        progress(0, 0)
+        setup, (minimum,) = setup_of(scenario, more), minima_of(scenario, more, LOSS)
+        for n in (COARSE, FINE):
+            raw = _raw(setup, minimum, axes, n, progress)
+            yield Valleys(raw)
+            known = _with_bowl(raw, setup, minimum, axes, n, progress)
+            yield known
+        _KNOWN[wanted] = known
 
     def _wishes(self) -> None:
         super()._wishes()

@@ -3,7 +3,7 @@
 They show what they are given by `update`; nothing here knows how a fit runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -92,21 +92,25 @@ class WaveformRace:
         )
         self.figure.legend.visible = False
 
-    def update(self, seen: Mapping[str, Any]) -> None:
-        """Show points by method."""
-        first = next(iter(seen.values()))
+    def update(self, points: Sequence[Any]) -> None:
+        """Show the point of every method; None has none to show."""
+        marks = [
+            (one, colour, dash)
+            for one, colour, dash in zip(points, METHOD_COLOURS, ("solid", "dashed"), strict=False)
+            if one is not None
+        ]
+        seen = [one for one, _, _ in marks]
+        first = seen[0]
         column = first.channel - first.window.channel0
         time = (first.window.tick0 + np.arange(len(first.data))) * first.tick_period
-        curves = [
-            (one, (one.window.tick0 + np.arange(len(one.data))) * one.tick_period) for one in seen.values()
-        ]
+        curves = [(one, (one.window.tick0 + np.arange(len(one.data))) * one.tick_period) for one in seen]
         signals = [one.predicted[:, one.channel - one.window.channel0] for one, _ in curves]
         self.data.data = {"x": time, "y": first.data[:, column]}
         self.predicted.data = {
             "x": [times for _, times in curves],
             "y": signals,
-            "color": list(METHOD_COLOURS[: len(curves)]),
-            "dash": ["solid", "dashed"][: len(curves)],
+            "color": [colour for _, colour, _ in marks],
+            "dash": [dash for _, _, dash in marks],
         }
         low, high = float(first.data[:, column].min()), float(first.data[:, column].max())
         margin = 0.15 * (high - low) or 1.0  # a prediction inside it moves no axis
@@ -164,7 +168,7 @@ class ParameterWays:
         columns: dict[str, list[Any]] = {"x": [], "y": [], "color": [], "dash": []}
         largest = 0.1
         for (steps, distances), dash in zip(ways, ("solid", "dashed"), strict=False):
-            for i in range(distances.shape[1]):
+            for i in range(distances.shape[1] if len(steps) else 0):
                 largest = max(largest, float(np.abs(distances[:, i]).max()))
                 colour = parameter_colour(i)
                 for name, value in zip(columns, (steps, distances[:, i], colour, dash), strict=True):

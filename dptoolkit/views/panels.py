@@ -1,6 +1,5 @@
 """What the apps share of Panel: paced drawing, themed controls, the page, the link to a state."""
 
-import asyncio
 import contextlib
 import html
 from collections.abc import Callable, Sequence
@@ -227,8 +226,8 @@ def keep_link(model: Any) -> None:
 def run_session(model: Any, beat: Beat) -> None:
     """Begin when the page is laid out; end when it is closed."""
 
-    async def begin() -> None:
-        await asyncio.to_thread(model.begin)
+    def begin() -> None:
+        model.begin()
         beat.start()
 
     def end(_context: Any) -> None:

@@ -48,6 +48,7 @@ class WalkedMap:
                 themed(marks.glyph, line_color=token("surface"))
             self.ways.append(way)
             self.ends.append(end)
+        self._placed: list[tuple[Snapshot | None, list[np.ndarray]]] = [(None, []) for _ in METHOD_COLOURS]
         self._moved, self._writing = moved, False
         self.start = ColumnDataSource({"x": [], "y": []})
         if moved is not None:
@@ -59,7 +60,7 @@ class WalkedMap:
         """Show the way of every method, and where the next begins."""
         for i, (way, end) in enumerate(zip(self.ways, self.ends, strict=True)):
             history = histories[i] if i < len(histories) else []
-            points = np.array([self.found.place(snapshot.z) for snapshot in history]).reshape(-1, 2)
+            points = self._points(i, history)
             way.data = {"x": points[:, 0], "y": points[:, 1]}
             end.data = {"x": points[-1:, 0], "y": points[-1:, 1]}
         if start is not None and self._moved is not None:
@@ -68,6 +69,15 @@ class WalkedMap:
                 self._writing = True
                 self.start.data = {"x": [x], "y": [y]}
                 self._writing = False
+
+    def _points(self, i: int, history: Sequence[Snapshot]) -> np.ndarray:
+        """Where the steps of a way are (steps, 2); those that were placed before are kept."""
+        first, placed = self._placed[i]
+        if not history or first is not history[0] or len(history) < len(placed):
+            placed = []
+        placed = [*placed, *(self.found.place(snapshot.z) for snapshot in history[len(placed) :])]
+        self._placed[i] = (history[0] if history else None, placed)
+        return np.array(placed).reshape(-1, 2)
 
     def _add_start(self) -> None:
         marks: Any = self.figure.scatter("x", "y", source=self.start, size=18, marker="star", line_width=1.5)

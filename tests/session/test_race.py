@@ -1,5 +1,6 @@
 """The view-models in a plain script, on a problem of milliseconds: what controls do to a race."""
 
+import threading
 import time
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from dptoolkit.session import race as race_module
 from dptoolkit.session.landscape import LossLandscape
-from dptoolkit.session.live_fit import LiveFit
+from dptoolkit.session.live_fit import LiveFit, losses_above
 from dptoolkit.session.race import NOBODY, OWN_RATE, Race, rated
 from dptoolkit.session.scenario import load_scenario, scenario_names
 from dptoolkit.session.setup import Minimum, Parameter, Setup, minimum_of
@@ -85,6 +86,40 @@ def test_a_held_parameter_stays_and_the_others_go_on(race):
     assert held.step >= 3
     assert only(race).last.values["detector.height"] == held.values["detector.height"]
     assert only(race).last.values["detector.lifetime"] != held.values["detector.lifetime"]
+
+
+def test_rules_that_change_twice_before_a_worker_is_ready_lose_no_step(race, monkeypatch):
+    race.first, race.learning_rate = "adam", 1e-3
+    race.begin()
+    race.go()
+    wait(lambda: only(race).last is not None and only(race).last.step >= 3)
+    race.pause()
+    reached = only(race).last.step
+    known, ready = race_module.setup_of, threading.Event()
+    monkeypatch.setattr(race_module, "setup_of", lambda *key: (ready.wait(10), known(*key))[1])
+    race.held = ["detector.height"]
+    assert only(race).last is None, "the new worker still waits for its setup"
+    race.held = []
+    ready.set()
+    wait(lambda: only(race).last is not None)
+    assert only(race).last.step >= reached
+
+
+def test_a_method_without_a_step_has_an_empty_way():
+    steps, heights = losses_above((), ())
+    assert len(steps) == len(heights) == 0
+
+
+def test_a_map_of_one_parameter_against_itself_is_refused_in_words():
+    model = LossLandscape()
+    model.y = model.x
+    assert "two different parameters" in model.map_state.error and model.map_state.ended
+
+
+def test_a_click_moves_the_parameters_of_the_map_it_fell_on(small):
+    model = LossLandscape()
+    model.place_start(("detector.lifetime", "detector.height"), 9.0, 3.0)
+    assert model.start == {"detector.lifetime": 9.0, "detector.height": 3.0}
 
 
 def test_reset_goes_back_to_the_start_and_waits(race):

@@ -49,10 +49,10 @@ def test_images_lie_where_their_channels_and_times_are():
 def test_one_frame_is_one_write_of_each_source():
     images, wave = PlaneImages(), WaveformRace()
     images.update(seen())
-    wave.update({"adam": seen()})
+    wave.update([seen()])
     told = Told(*images.figures, wave.figure)
     images.update(seen(0.9))
-    wave.update({"adam": seen(0.9)})
+    wave.update([seen(0.9)])
     written = [event.model for event in told.events if getattr(event, "attr", "") == "data"]
     assert sorted(map(id, written)) == sorted(map(id, [images.source, wave.data, wave.predicted]))
     ranges = [event for event in told.events if getattr(event, "attr", "") in ("start", "end", "low", "high")]
@@ -61,7 +61,7 @@ def test_one_frame_is_one_write_of_each_source():
 
 def test_waveforms_are_those_of_the_channel():
     wave = WaveformRace()
-    wave.update({"gauss-newton": seen(), "adam": seen(0.5)})
+    wave.update([seen(), seen(0.5)])
     np.testing.assert_allclose(wave.data.data["y"], seen().data[:, 2])
     np.testing.assert_allclose(wave.predicted.data["y"][1], 0.5 * seen().data[:, 2])
     np.testing.assert_allclose(wave.data.data["x"], 50 + 0.5 * np.arange(6))
