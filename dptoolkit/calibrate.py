@@ -123,9 +123,7 @@ def check_alike(maker: LArTPC, detector: LArTPC) -> None:
         ("volumes", len(maker.volumes), len(detector.volumes)),
     ):
         if found != expected:
-            raise ValueError(
-                f"--toy-detector {maker.name}: {what} {found} are not those of {detector.name}: {expected}"
-            )
+            raise ValueError(f"{maker.name}: {what} {found} are not those of {detector.name}: {expected}")
 
 
 def classes_of(batches: Sequence[Segments], detector: LArTPC) -> dict[str, list[str]]:

@@ -7,6 +7,8 @@ a path R, the mean and the variance of its cos(theta), and its mean group index.
 so each is a polynomial in R, exact at a few nodes, whose coefficients are computed once a step.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -36,20 +38,14 @@ THINNEST = 1e-6
 LEAST_LEFT = 1e-30
 """Fraction of the light below which a path absorbs it all."""
 
-SHARED = ("x", "y", "z", "dx", "dy", "dz", "length", "time_ns")
-"""What a piece is as a motion and as a source of light."""
-
 SHAPES = ("cosine", "variance", "group_index", "group_variance", "group_covariance")
 """What is a short polynomial in the path."""
 
 PerPiece = Float[Array, " m"]
 
 
-class Emission(eqx.Module):
-    """Pieces of steps as sources of light: one array a coordinate.
-
-    Polynomials are in u = 2 R / longest - 1, R the path of the light and `longest` that of the tank.
-    """
+class Line(eqx.Module):
+    """The middle of every piece of a step, its direction, length and time: one array a coordinate."""
 
     x: PerPiece
     y: PerPiece
@@ -61,6 +57,14 @@ class Emission(eqx.Module):
     length: PerPiece
     """[cm]"""
     time_ns: PerPiece
+
+
+class Emission(Line):
+    """Pieces of steps as sources of light.
+
+    Polynomials are in u = 2 R / longest - 1, R the path of the light and `longest` that of the tank.
+    """
+
     pe: PerPiece
     """Photoelectrons of all its light, if it hit sensors head on before any is lost."""
     log_left: Float[Array, "m a"]
@@ -134,7 +138,7 @@ class Cherenkov(Component):
         shapes = (mean, variance, group_middle + later, group_square - later**2, product - later * shift)
         _, full, few = (table.astype(total.dtype) for table in _path_nodes())
         return Emission(
-            **{name: getattr(motion, name) for name in SHARED},
+            **{field.name: getattr(motion, field.name) for field in dataclasses.fields(Line)},
             pe=motion.length * total[:, 0],
             log_left=jnp.log(some / some[:, :1]) @ full,
             **dict(zip(SHAPES, jnp.stack(shapes) @ few, strict=True)),
@@ -155,17 +159,9 @@ class Cherenkov(Component):
         return cosine * (1 - plane), variance + (1 - cosine**2) * plane
 
 
-class Motion(eqx.Module):
+class Motion(Line):
     """Where a piece is, where it goes and how fast."""
 
-    x: PerPiece
-    y: PerPiece
-    z: PerPiece
-    dx: PerPiece
-    dy: PerPiece
-    dz: PerPiece
-    length: PerPiece
-    time_ns: PerPiece
     beta: PerPiece
     momentum_beta: PerPiece
     """[MeV]"""

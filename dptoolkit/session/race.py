@@ -61,6 +61,11 @@ class Race(AppModel):
         return load_scenario(self.scenario)
 
     @property
+    def titles(self) -> dict[str, str]:
+        """Names of all scenarios by their titles."""
+        return {load_scenario(name).title: name for name in scenario_names()}
+
+    @property
     def methods(self) -> list[str]:
         """Names of the methods that race."""
         return [self.first] if self.second in (NOBODY, self.first) else [self.first, self.second]

@@ -78,7 +78,7 @@ def race_controls(model: Any, without: Sequence[str] = ()) -> list[Any]:
     select, known = pn.widgets.Select, model.param
     more = pn.widgets.Checkbox.from_param(known.more, name="add the second sample", **WIDGET)
     widgets = {
-        "scenario": select.from_param(known.scenario, name="scenario", options=scenario_titles(), **WIDGET),
+        "scenario": select.from_param(known.scenario, name="scenario", options=model.titles, **WIDGET),
         "more": more,
         "loss": select.from_param(known.loss, name="loss", **WIDGET),
         "first": select.from_param(known.first, name="method", **WIDGET),
@@ -117,13 +117,6 @@ def look_controls(model: Any) -> list[Any]:
     copy = pn.widgets.Button(name="copy link", **WIDGET)
     copy.jscallback(clicks=COPY_JS)
     return [look, copy]
-
-
-def scenario_titles() -> dict[str, str]:
-    """Names of the scenarios by their titles."""
-    from dptoolkit.session.scenario import load_scenario, scenario_names
-
-    return {load_scenario(name).title: name for name in scenario_names()}
 
 
 def start_sliders(model: Any) -> list[Any]:

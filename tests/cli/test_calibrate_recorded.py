@@ -40,7 +40,7 @@ def test_without_a_track_it_says_what_there_was(small_pixel: LArTPC, cli: Callab
         ("none", ("--dedx", "median"), "expected one of restricted, mean"),
         ("none", ("--events", "4:5"), "select none of its 1 events"),
         ("none", ("--constants", "no.json"), "no such file; expected constants.json"),
-        ("segments", (), "--toy-truth random, or --set"),
+        ("segments", (), "--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"),
         ("none", ("--toy-truth", "random", "--t0", "0 us"), "--t0 and --constants are for recorded data"),
     ],
 )
