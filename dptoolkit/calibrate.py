@@ -74,6 +74,7 @@ class Calibration:
     def problem(self, batches: Sequence[Segments], observed: Sequence[Readout]) -> Problem:
         """The problem of these events with the likelihood of their read-out."""
         model = replace(self.detector if self.noise else self.detector.without_noise(), dict(self.start))
+        model = dataclasses.replace(model, room=max(model.cut(segments).scale for segments in batches))
         loss = likelihood(self.detector, observed[0], self.noise)
         experiments = [Experiment(model, SegmentSource(segments)) for segments in batches]
         return Problem(experiments, self.paths, loss, list(observed))
@@ -100,11 +101,15 @@ def calibrate(
 def batches_of(
     path: str | Path, detector: LArTPC, *, events: str = ":", how: str = "auto", seed: int = 0
 ) -> tuple[list[Segments], list[int], str]:
-    """Events of a file in groups of about `SEGMENTS` segments: (segments, first event number, note)."""
+    """Events of a file in groups of about `SEGMENTS` segments: (segments, first event number, note).
+
+    All groups are padded to one size.
+    """
     file, note = place(read_segments(path).select(events), detector.volumes, how, seed=seed)
     groups = _groups(file)
     batches = [file.select(group) for group in groups]
-    segments = [pad(batch.segments, bucket(len(batch))) for batch in batches]
+    size = bucket(max(len(batch) for batch in batches))
+    segments = [pad(batch.segments, size) for batch in batches]
     return segments, [int(batch.event_numbers[0]) for batch in batches], note
 
 

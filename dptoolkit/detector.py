@@ -79,6 +79,8 @@ class LArTPC(Component):
     """Length of the lines into which steps are cut and merged [cm]."""
     dedx_length: float = eqx.field(static=True, default=0.0)
     """Length over which dE/dx is averaged before recombination [cm]; 0: steps as they are."""
+    room: int = eqx.field(static=True, default=0)
+    """Scale to which clouds are padded at least; events padded alike share their compiled code."""
 
     @property
     def region(self) -> Volumes:
@@ -93,7 +95,7 @@ class LArTPC(Component):
                 "layout = detector.layout(segments), and call detector(segments, layout=layout)"
             )
         segments = self._pad(segments)
-        deposits = deposit_layout(segments, self.volumes, step=self.step, dedx_length=self.dedx_length)
+        deposits = self.cut(segments)
         electrons = jax.tree.map(np.asarray, arrive(self, segments, deposits))
         speed = float(self.drift.speed(self.field.nominal()))
         planes = {plane.name: plane.layout(electrons, speed) for plane in self.planes}
@@ -110,6 +112,11 @@ class LArTPC(Component):
         if layout is None:
             layout = self.layout(segments)
         return _simulate(self, self._pad(segments), layout, key)
+
+    def cut(self, segments: Segments) -> DepositLayout:
+        """How concrete segments are cut and merged into clouds."""
+        lengths = {"step": self.step, "dedx_length": self.dedx_length}
+        return deposit_layout(self._pad(segments), self.volumes, **lengths, scale=self.room)
 
     def given(self, layout: Layout, observed: Readout) -> Layout:
         """The layout for predictions of every hit given the `observed` ones before it on its channel.

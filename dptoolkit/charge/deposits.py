@@ -46,6 +46,11 @@ class DepositLayout(eqx.Module):
     segment_volume: Int[np.ndarray, " s"]
     """Volume of the middle of every segment; that of its first piece inside if it has one."""
 
+    @property
+    def scale(self) -> int:
+        """Of the padded numbers of clouds and pieces; see `events.growth`."""
+        return scale_of(len(self.volume), CLOUDS)
+
 
 def deposit_layout(
     segments: Segments, volumes: Volumes, *, step: float, dedx_length: float, scale: int = 0

@@ -4,10 +4,8 @@ Cosine and sine come from their series at half the angle, so that one loop over 
 holds everything; arguments are known to a fraction of a turn, which the library functions cannot use.
 """
 
-from functools import partial
 from math import factorial, pi
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,26 +13,17 @@ TERMS = 8
 """Of the series of sine and cosine at up to a quarter of a turn: exact to 1e-10."""
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def waves(
     n: int, window: int, time: Float[Array, "..."], variance: Float[Array, "..."]
 ) -> tuple[Float[Array, "... n"], Float[Array, "... n"]]:
-    """e^(-w^2 variance / 2) times cos w time and sin w time, w = 2 pi k / `window`, k = 0, 1, ... n - 1."""
+    """e^(-w^2 variance / 2) times cos w time and sin w time at the `frequencies` w."""
     cosine, sine = _circle(time[..., None] * (jnp.arange(n) / window))
-    damping = jnp.exp(-0.5 * _omega(n, window) ** 2 * variance[..., None])
+    damping = jnp.exp(-0.5 * frequencies(n, window) ** 2 * variance[..., None])
     return damping * cosine, damping * sine
 
 
-@waves.defjvp
-def _waves_jvp(n: int, window: int, primals: tuple[Array, Array], tangents: tuple[Array, Array]):
-    time_dot, variance_dot = tangents
-    cosine, sine = waves(n, window, *primals)
-    omega = _omega(n, window)
-    damped, turned = -0.5 * omega**2 * variance_dot[..., None], omega * time_dot[..., None]
-    return (cosine, sine), (damped * cosine - turned * sine, damped * sine + turned * cosine)
-
-
-def _omega(n: int, window: int) -> Float[Array, " n"]:
+def frequencies(n: int, window: int) -> Float[Array, " n"]:
+    """2 pi k / `window`, k = 0, 1, ... n - 1 [rad a tick]."""
     return 2 * jnp.pi / window * jnp.arange(n)
 
 

@@ -19,9 +19,7 @@ from jaxtyping import Array, Complex, Float, Int
 from dptoolkit import units
 from dptoolkit.charge.electronics import ColdElectronics, Digitiser, RCCoupling, WireNoise, shaped_noise
 from dptoolkit.charge.nominal import Nominal
-from dptoolkit.charge.spread import hat_weights
 from dptoolkit.charge.tiles import UNWANTED, Items, deal, padded, padded_items, slots
-from dptoolkit.charge.waves import waves
 from dptoolkit.charge.wire_lengths import channel_lengths, wire_lengths
 from dptoolkit.charge.wire_response import (
     GROUP,
@@ -33,6 +31,7 @@ from dptoolkit.charge.wire_response import (
     induced_currents,
     wire_response,
 )
+from dptoolkit.charge.wire_spectra import node_spectra, sampled
 from dptoolkit.events import Electrons, Waveforms, growth, scale_of
 from dptoolkit.params import Component, param
 
@@ -263,12 +262,11 @@ class WirePlane(Component):
         place = (self.wire_number(electrons), self.wire_variance(electrons))
         time = (self._tick(electrons, speed), electrons.var_time / self.tick_period**2)
         clouds = jnp.stack([electrons.n, *place, *time])
-        shapes = jnp.stack([shaping.real, shaping.imag, shaping.imag, -shaping.real])
         matrices = [jax.lax.stop_gradient(band.matrix) for band in response.bands]
 
         def add_chunk(rows: Array, chunk: tuple[Items, Array]) -> Array:
             items, slot = chunk
-            signal = self._signals(clouds[:, items.cloud], items, matrices, shapes)
+            signal = self._signals(clouds[:, items.cloud], items, matrices, shaping)
             row = self._rows(items, slot)
             return rows.at[row].add(signal.reshape(*row.shape, TICKS), mode="drop")
 
@@ -296,24 +294,30 @@ class WirePlane(Component):
         clouds: Float[Array, "5 i d"],
         items: Items,
         matrices: list[Float[Array, "_ cx _"]],
-        shapes: Float[Array, "4 f"],
+        shaping: Complex[Array, " f"],
     ) -> Float[Array, "i w t"]:
         """Signals of a chunk of items on the wires and ticks around each."""
         r = self.response
         n, s, s_variance, tick, t_variance = clouds
-        n = jnp.where(items.filled, n, 0.0)
         first = items.tile[:, 2, None] * GROUP - 0.5
-        across = hat_weights((s - first) * r.nodes_per_wire, s_variance * r.nodes_per_wire**2, r.n_nodes)
-        along = _spectra(n, tick - items.tile[:, 3, None] * TICKS, t_variance, shapes, r.window)
-        charge = _multiply("idcf,idx->ifcx", along, across)
-        charge = charge.reshape(*charge.shape[:2], -1)
+        on_nodes = (s - first) * r.nodes_per_wire, s_variance * r.nodes_per_wire**2
+        in_window = tick - items.tile[:, 3, None] * TICKS, t_variance
+        charge = node_spectra(
+            r.n_nodes,
+            r.n_frequencies,
+            r.window,
+            (jnp.where(items.filled, n, 0.0), *on_nodes, *in_window),
+        )
         answers = []
         for band, matrix in zip(r.bands, matrices, strict=True):
-            answer = _multiply("ifx,fxw->fiw", charge[:, band.first : band.first + len(matrix)], matrix)
+            part = charge[:, :, band.first : band.first + len(matrix)]
+            matrix = matrix.reshape(len(matrix), 2, r.n_nodes, -1)
+            answer = jnp.einsum("icfx,fcxw->fiw", part, matrix, precision=jax.lax.Precision.HIGHEST)
             answer = answer.reshape(*answer.shape[:2], 2, -1)
             answers.append(jnp.pad(answer, ((0, 0), (0, 0), (0, 0), (band.margin, band.margin))))
         answer = jnp.concatenate(answers)
-        return _sampled(jax.lax.complex(answer[:, :, 0], answer[:, :, 1]), r.window)
+        shaped = shaping[:, None, None] * jax.lax.complex(answer[:, :, 0], answer[:, :, 1])
+        return sampled(shaped, r.window)
 
     def _tick(self, electrons: Electrons, speed: Float[Array, ""]) -> PerCloud:
         return (electrons.time + self.distance / speed) / self.tick_period
@@ -353,33 +357,3 @@ def _convolve(both: Float[Array, "b w t"], taps: Float[Array, " k"]) -> Float[Ar
     n = both.shape[-1] // 2
     toeplitz = jnp.stack([jnp.pad(taps[::-1], (n - len(taps) + 1 + t, n - 1 - t)) for t in range(n)])
     return jnp.einsum("bwk,tk->bwt", both, toeplitz, precision=jax.lax.Precision.HIGHEST)
-
-
-def _multiply(axes: str, a: Float[Array, "..."], b: Float[Array, "..."]) -> Float[Array, "..."]:
-    return jnp.einsum(axes, a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def _spectra(
-    n: Float[Array, "i d"],
-    tick: Float[Array, "i d"],
-    variance: Float[Array, "i d"],
-    shapes: Float[Array, "4 f"],
-    window: int,
-) -> Float[Array, "i d c f"]:
-    """Real and imaginary part of the shaped spectrum of `n` electrons arriving at `tick`.
-
-    `shapes`: real and imaginary part of what the cosine, then of what the sine is multiplied by.
-    """
-    cosine, sine = waves(shapes.shape[1], window, tick, variance)
-    n = n[..., None, None]
-    return n * (cosine[..., None, :] * shapes[:2] + sine[..., None, :] * shapes[2:])
-
-
-def _sampled(spectrum: Complex[Array, "f i w"], window: int) -> Float[Array, "i w t"]:
-    """Samples at the ticks of the window; frequencies above the Nyquist frequency fold back."""
-    half = window // 2
-    kept = jnp.zeros((half + 1, *spectrum.shape[1:]), spectrum.dtype)
-    kept = kept.at[: spectrum.shape[0]].set(spectrum[: half + 1])
-    folded = spectrum[half + 1 :]
-    kept = kept.at[half - len(folded) : half].add(jnp.conj(folded[::-1]))
-    return jnp.fft.irfft(jnp.moveaxis(kept, 0, -1), window)

@@ -130,7 +130,9 @@ def calibrate(
     enable_compilation_cache()
     with busy("building the detector"):
         from dptoolkit.config import load_tpc
+        from dptoolkit.inference.devices import use_all_cores
 
+        use_all_cores()
         model = load_tpc(detector)
     if not toy_wanted:
         from dptoolkit.cli.recorded import Asked, calibrate_recorded

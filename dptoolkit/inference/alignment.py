@@ -24,8 +24,8 @@ COMPARED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Hits: (("event", "volume", "column", "row"), _OF_HITS),
 }
 """Observables: what names a row, and what is measured there."""
-EXTRA = 64
-"""Smallest padded number of rows that only the data have."""
+EXTRA, SHARE = 64, 8
+"""Smallest padded number of rows that only the data have, and how many times more the prediction may have."""
 
 
 def align(observed: Observables, like: Observables) -> tuple[Observables, Observables]:
@@ -63,7 +63,7 @@ def _aligned(observed: Any, like: Any, name: str) -> tuple[Any, Any]:
         raise ValueError(f"{name}: {kinds} cannot be compared; known: {[k.__name__ for k in COMPARED]}")
     keys, measured = COMPARED[type(like)]
     rows, rest = _match(_keys(like, keys), _keys(observed, keys), np.asarray(observed.valid))
-    size = bucket(len(rest), EXTRA)
+    size = bucket(len(rest), max(EXTRA, len(like.valid) // SHARE))
     parts = {}
     for field in _arrays(like):
         there = np.asarray(getattr(like, field))

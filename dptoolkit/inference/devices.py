@@ -4,6 +4,7 @@ Every device computes its own share with the program that one device would run, 
 rounding whatever the number of devices.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,24 @@ TOGETHER = 8
 """Items that a device other than a CPU computes side by side."""
 EVENTS = "events"
 """Name of the axis that is spread over the devices."""
+MOST = 4
+"""Most cores that become devices: each holds the derivatives of a batch of events, 1 to 2 GB."""
+
+
+def use_all_cores() -> int:
+    """Let JAX see each core of a CPU as a device, so that events are spread over them; the number of devices.
+
+    To be called before anything is computed; later it changes nothing. A number in XLA_FLAGS
+    (--xla_force_host_platform_device_count) wins.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+            jax.config.update("jax_num_cpu_devices", min(cores, MOST))
+    except RuntimeError:  # JAX has begun
+        pass
+    return len(jax.local_devices())
 
 
 def of_each(function: Callable[..., Any], setup: Any, items: Sequence[Item]) -> Iterator[tuple[int, Any]]:
