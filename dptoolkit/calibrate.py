@@ -20,7 +20,6 @@ from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, r
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
-from dptoolkit.inference.optimise import GaussNewton
 from dptoolkit.inference.problem import Problem
 from dptoolkit.io import EventFile, place, read_segments
 from dptoolkit.params import free, replace
@@ -29,8 +28,6 @@ from dptoolkit.sources.recorded import SegmentSource
 
 SEGMENTS = 1024
 """Events are computed together up to this many segments."""
-EXACT = 2e-4
-"""Tolerance of fits to data without noise, in the units of a nominal one: what single precision resolves."""
 ANGLES = (0.0, 35.0, 60.0, 90.0)
 """Classes of events by angle to the drift [degrees]."""
 BLURS = ((256.0, 4), (64.0, 4), (16.0, 1))
@@ -83,7 +80,6 @@ class Calibration:
 def calibrate(
     problem: Problem,
     *,
-    noise: bool,
     method: str = "gauss-newton",
     max_steps: int | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
@@ -94,8 +90,7 @@ def calibrate(
     if _has_waveforms(problem) and isinstance(problem.loss, AbstractResidualLoss):
         easy = stages[0]
         stages = [easy.with_loss(MultiScale(time, wires)) for time, wires in BLURS] + stages
-    chosen = GaussNewton(tolerance=1e-3 if noise else EXACT) if method == "gauss-newton" else method
-    return graduated(stages, method=chosen, max_steps=max_steps, callback=callback, checkpoint=checkpoint)
+    return graduated(stages, method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint)
 
 
 def batches_of(

@@ -41,7 +41,7 @@ class Recipe:
         problem = calibration.problem(batches, observed)
         if self.loss != "auto":
             problem = problem.with_loss(loss_of(self.loss))
-        return ToyFit.of(problem, calibrate(problem, noise=self.noise, method=self.method), toy.truth, seed)
+        return ToyFit.of(problem, calibrate(problem, method=self.method), toy.truth, seed)
 
     def settings(self) -> dict[str, Any]:
         """What two runs of one campaign share, for a file."""

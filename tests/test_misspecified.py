@@ -38,7 +38,7 @@ def test_birks_fitted_to_a_modified_box_gives_its_charge_and_the_right_lifetime(
     problem = Calibration(small_pixel, free, start={"drift.lifetime": 1500.0}).problem(
         [events], [toy.observe(events, 0)]
     )
-    result = calibrate(problem, noise=False)
+    result = calibrate(problem)
     assert result.converged and result.uncertainty is not None
     found = {path.removeprefix("detector."): value for path, value in result.history[-1].values.items()}
     lifetime, error = float(found["drift.lifetime"]), result.uncertainty.errors[-1]

@@ -149,7 +149,7 @@ def calibrate(
     batches = chosen.batches(data, events, place)
     emptied(output, resume)
     problem = chosen.problem(toy, *batches, loss)
-    result, seconds = _fit(problem, noise, method, output)
+    result, seconds = _fit(problem, method, output)
     _write(
         output,
         problem,
@@ -168,15 +168,13 @@ def _is_recorded(data: Path) -> bool:
     return holds_readout(data)
 
 
-def _fit(problem: Any, noise: bool, method: str, output: Path) -> tuple[Any, float]:
+def _fit(problem: Any, method: str, output: Path) -> tuple[Any, float]:
     from functools import partial
 
     from dptoolkit.calibrate import calibrate as run
 
     checkpoint = output / "checkpoint.npz"
-    return run_with_progress(
-        problem, partial(run, problem, noise=noise, method=method, checkpoint=checkpoint)
-    )
+    return run_with_progress(problem, partial(run, problem, method=method, checkpoint=checkpoint))
 
 
 def _write(
