@@ -40,11 +40,11 @@ def calibration(name: str) -> dict[str, Any]:
     """All parameters with typical values from a random truth, one batch without noise, to convergence."""
     problem, segments = _problem(name, 1, ())
     began = time.perf_counter()
-    calibrate(problem, noise=False)  # compiles; its time is what the second fit does not take
+    calibrate(problem)  # compiles; its time is what the second fit does not take
     first = time.perf_counter() - began
     problem, _ = _problem(name, 1, ())
     wall, cpu = time.perf_counter(), time.process_time()
-    result = calibrate(problem, noise=False)
+    result = calibrate(problem)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     row = _row(problem, segments, max(result.steps, 1), (cpu, wall, first))
     return {**row, "steps": result.steps, "converged": result.converged}
