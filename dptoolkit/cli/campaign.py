@@ -43,6 +43,9 @@ def campaign(
     start: Start = None,
     method: Method = "gauss-newton",
     loss: Loss = "auto",
+    noise: Annotated[
+        bool, typer.Option("--noise/--no-noise", help="Whether data and model have noise.")
+    ] = True,
     events: Events = ":",
     place: Place = "auto",
     seed: Annotated[
@@ -51,9 +54,10 @@ def campaign(
     resume: Annotated[bool, typer.Option("--resume", help="Go on, or add toys to a finished one.")] = False,
     force: Force = False,
 ) -> None:
-    """Calibrate many noisy toys and compare their errors with what they missed.
+    """Calibrate many toys and compare their errors with what they missed.
 
-    Each toy draws the truth of what is free from its typical values (but for --set), and its noise.
+    Each toy draws the truth of what is free from its typical values (but for --set), and its noise unless
+    --no-noise: then only what the fit itself misses is left, and pulls are in units of a nominal noise.
     Writes toys.csv (a line a toy), campaign.json (pulls, widths, coverage) and report.html into FOLDER.
     After Ctrl-C the toys so far are kept; --resume goes on after them, also with a larger --toys.
 
@@ -70,7 +74,7 @@ def campaign(
 
     check_file(data)
     with busy("building the detector"):
-        recipe = _recipe(detector, data, free, set_ or [], start or [], (events, place, method, loss))
+        recipe = _recipe(detector, data, free, set_ or [], start or [], (events, place, method, loss), noise)
     settings = {**recipe.settings(), "seed": seed}
     rows = _prepared_folder(output, settings, resume, force)
     with progress("fitting toys") as advance:
@@ -85,7 +89,13 @@ def campaign(
 
 
 def _recipe(
-    detector: str, data: Path, free: str | None, set_: list[str], start: list[str], rest: tuple[str, ...]
+    detector: str,
+    data: Path,
+    free: str | None,
+    set_: list[str],
+    start: list[str],
+    rest: tuple[str, ...],
+    noise: bool,
 ) -> Any:
     """All that matters but the seed; wrong names and values are told before anything runs."""
     import numpy as np
@@ -105,7 +115,7 @@ def _recipe(
         values[name] = tuple(sorted((path, float(np.asarray(get(changed, path)))) for path in given))
     return Recipe(
         source_text(detector), str(data.resolve()), tuple(chosen), **values,
-        events=events, place=place, method=method, loss=loss,
+        noise=noise, events=events, place=place, method=method, loss=loss,
     )  # fmt: skip
 
 
@@ -156,10 +166,14 @@ def _write(output: Path, found: Any, settings: dict[str, Any]) -> None:
     }
     facts = {name: str(settings[name]) for name in ("detector", "data", "seed", "method")}
     write_text(output / "campaign.json", as_json("campaign", document))
-    write_text(output / "report.html", campaign_report(found, {**facts, "toys": str(len(found.rows))}))
+    write_text(
+        output / "report.html",
+        campaign_report(found, {**facts, "toys": str(len(found.rows))}, settings["noise"]),
+    )
     for line in summary:
         say(
             f"{line.path:32s} mean {line.mean:+.2f} +- {line.mean_error:.2f}   width {line.width:.2f} +- "
-            f"{line.width_error:.2f}   within one error {line.within_1:.1%}"
+            f"{line.width_error:.2f}   within one error {line.within_1:.1%}   "
+            f"rms miss {line.rms_percent:.2g} %"
         )
     say(f"{output / 'report.html'}: {len(found.rows)} toys")

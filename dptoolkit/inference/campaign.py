@@ -54,6 +54,14 @@ class ToyFit:
         return cls(seed, result.converged, result.steps, result.loss, stopped, names, units, **columns)
 
     @property
+    def missed(self) -> np.ndarray:
+        """Estimate / truth - 1; infinite for a truth of zero."""
+        truth = np.array(self.truth)
+        return np.divide(
+            np.array(self.estimate) - truth, truth, np.full(len(truth), np.inf), where=truth != 0
+        )
+
+    @property
     def pull(self) -> np.ndarray:
         return (np.array(self.estimate) - np.array(self.truth)) / np.array(self.error)
 
@@ -75,6 +83,9 @@ class Pulls:
     """Within two: 0.954 expected."""
     within_1_error: float
     within_2_error: float
+    rms_percent: float
+    """Root mean square of estimate / truth - 1."""
+    largest_percent: float
 
 
 @dataclass(frozen=True)
@@ -96,11 +107,17 @@ class Campaign:
         """Of the converged fits (n, k); not finite where data do not determine a parameter."""
         return np.array([row.pull for row in self.converged]).reshape(-1, len(self.names))
 
+    @property
+    def missed(self) -> np.ndarray:
+        """Estimate / truth - 1 of the converged fits (n, k)."""
+        return np.array([row.missed for row in self.converged]).reshape(-1, len(self.names))
+
     def summary(self) -> list[Pulls]:
         """A line for every parameter, of the converged fits with a finite error."""
+        columns = zip(self.names, self.rows[0].units, self.pulls.T, self.missed.T, strict=True)
         return [
-            _summary(name, unit, column[np.isfinite(column)])
-            for name, unit, column in zip(self.names, self.rows[0].units, self.pulls.T, strict=True)
+            _summary(name, unit, pulls[np.isfinite(pulls)], missed[np.isfinite(pulls)])
+            for name, unit, pulls, missed in columns
         ]
 
     def csv(self) -> str:
@@ -165,10 +182,15 @@ def _row(line: list[str], names: tuple[str, ...], units: tuple[str, ...]) -> Toy
     return ToyFit(int(seed), flag, int(steps), float(loss), stopped, tuple(names), tuple(units), **columns)
 
 
-def _summary(name: str, unit: str, pulls: np.ndarray) -> Pulls:
+def _summary(name: str, unit: str, pulls: np.ndarray, missed: np.ndarray) -> Pulls:
     n = len(pulls)
     mean, width = (float(pulls.mean()), float(pulls.std(ddof=1))) if n > 1 else (np.nan, np.nan)
     inside = [float(np.mean(np.abs(pulls) < sigmas)) if n else np.nan for sigmas in (1, 2)]
     spread = [float(np.sqrt(share * (1 - share) / max(n, 1))) for share in (0.6827, 0.9545)]
     mean_error, width_error = width / np.sqrt(max(n, 1)), width / np.sqrt(2 * max(n - 1, 1))
-    return Pulls(name, unit, n, mean, float(mean_error), width, float(width_error), *inside, *spread)
+    sizes = [float(100 * f(np.abs(missed))) if n else np.nan for f in (_rms, np.max)]
+    return Pulls(name, unit, n, mean, float(mean_error), width, float(width_error), *inside, *spread, *sizes)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

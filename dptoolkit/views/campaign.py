@@ -14,11 +14,16 @@ BIN = 0.5
 COLUMNS = 3
 
 
-def campaign_report(campaign: Campaign, facts: Mapping[str, str]) -> str:
-    """A self-contained page."""
+def campaign_report(campaign: Campaign, facts: Mapping[str, str], noise: bool = True) -> str:
+    """A self-contained page; `noise`: whether the data have any."""
     n, good = len(campaign.rows), len(campaign.converged)
     lost = "" if n == good else f" {n - good} did not converge and are left out."
-    text = f"{n} toys, each fitted alone. Right errors give pulls of mean 0 and width 1.{lost}"
+    meant = "Right errors give pulls of mean 0 and width 1."
+    if not noise:
+        meant = (
+            "The data have no noise: errors are those of a nominal one, and estimates should miss by nothing."
+        )
+    text = f"{n} toys, each fitted alone. {meant}{lost}"
     sections = [Section("Pulls", text, table=_table(campaign.summary()))]
     for first in range(0, len(campaign.names), COLUMNS):
         part = slice(first, first + COLUMNS)
@@ -75,7 +80,9 @@ def pull_histogram(pulls: Pulls, values: np.ndarray) -> hv.Overlay:
 
 
 def _table(summary: list[Pulls]) -> Table:
-    header = ("parameter", "toys", "mean", "width", "truth within 1 error", "within 2")
+    header = (
+        "parameter", "toys", "mean", "width", "truth within 1 error", "within 2", "rms miss", "largest"
+    )  # fmt: skip
     return Table(
         header,
         [
@@ -86,6 +93,8 @@ def _table(summary: list[Pulls]) -> Table:
                 _with_error(line.width, line.width_error),
                 f"{line.within_1:.1%} (68.3 ± {100 * line.within_1_error:.1f} expected)",
                 f"{line.within_2:.1%} (95.4 ± {100 * line.within_2_error:.1f})",
+                f"{line.rms_percent:.2g} %",
+                f"{line.largest_percent:.2g} %",
             )
             for line in summary
         ],

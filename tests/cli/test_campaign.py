@@ -36,6 +36,22 @@ def test_a_small_campaign_is_written_resumed_and_extended(muons: Path, cli: Call
     assert json.loads((output / "campaign.json").read_text())["toys"] == 2
 
 
+@pytest.mark.slow
+def test_without_noise_the_truth_is_met_and_the_miss_is_told(
+    muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    output = tmp_path / "quiet"
+    words = ("campaign", "-d", "small-pixel", "--data", muons, "--free", FREE, "-o", output)
+    result = cli(*words, "--toys", 1, "--no-noise")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads((output / "campaign.json").read_text())
+    assert not found["settings"]["noise"]
+    for line in found["parameters"]:
+        assert line["largest_percent"] < 0.1, line
+    noisy = cli(*words, "--toys", 2, "--resume")
+    assert noisy.exit_code == 2 and "another campaign (noise False, expected True)" in noisy.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

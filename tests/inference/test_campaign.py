@@ -34,6 +34,8 @@ def test_unit_gaussian_pulls_have_mean_zero_width_one_and_the_coverage_of_a_gaus
         assert abs(line.mean) < 4 * line.mean_error and abs(line.width - 1) < 4 * line.width_error
         assert abs(line.within_1 - 0.6827) < 4 * line.within_1_error
         assert abs(line.within_2 - 0.9545) < 4 * line.within_2_error
+    assert [line.rms_percent for line in lines] == pytest.approx([10.0, 15.0], rel=4 / np.sqrt(4000))
+    assert all(3 * line.rms_percent < line.largest_percent < 5 * line.rms_percent for line in lines)
 
 
 def test_errors_that_are_too_small_are_seen():
