@@ -112,10 +112,12 @@ def scene_page(content: Mapping[str, Any], theme: Theme | None = None) -> str:
 
 
 def scene_frame(content: Mapping[str, Any], theme: Theme | None = None, height: str = "100%") -> str:
-    """An `<iframe>` for notebooks and apps."""
+    """An `<iframe>` for notebooks and apps, in a block: IPython warns of one that stands alone."""
     page = html.escape(scene_page(content, theme), quote=True)
-    style = f"width:100%;height:{height};border:0"
-    return f'<iframe srcdoc="{page}" style="{style}" title="Segments in 3-D"></iframe>'
+    frame = (
+        f'<iframe srcdoc="{page}" style="width:100%;height:100%;border:0" title="Segments in 3-D"></iframe>'
+    )
+    return f'<div style="height:{height}">{frame}</div>'
 
 
 def _modes(segments: Segments, charge: np.ndarray | None) -> list[dict[str, Any]]:
