@@ -74,7 +74,8 @@ def campaign(
 
     check_file(data)
     with busy("building the detector"):
-        recipe = _recipe(detector, data, free, set_ or [], start or [], (events, place, method, loss), noise)
+        asked = {"noise": noise, "events": events, "place": place, "method": method, "loss": loss}
+        recipe = _recipe(detector, data, free, set_ or [], start or [], asked)
     settings = {**recipe.settings(), "seed": seed}
     rows = _prepared_folder(output, settings, resume, force)
     with progress("fitting toys") as advance:
@@ -94,8 +95,7 @@ def _recipe(
     free: str | None,
     set_: list[str],
     start: list[str],
-    rest: tuple[str, ...],
-    noise: bool,
+    asked: dict[str, Any],
 ) -> Any:
     """All that matters but the seed; wrong names and values are told before anything runs."""
     import numpy as np
@@ -106,17 +106,13 @@ def _recipe(
     from dptoolkit.params import get
 
     model = load_tpc(detector)
-    events, place, method, loss = rest
     chosen = Calibration(model, paths(free)).paths
     values = {}
     for name, assignments in (("truth", set_), ("start", start)):
         changed = set_parameters(model, assignments)
         given = parse_assignments(assignments)
         values[name] = tuple(sorted((path, float(np.asarray(get(changed, path)))) for path in given))
-    return Recipe(
-        source_text(detector), str(data.resolve()), tuple(chosen), **values,
-        noise=noise, events=events, place=place, method=method, loss=loss,
-    )  # fmt: skip
+    return Recipe(source_text(detector), str(data.resolve()), tuple(chosen), **values, **asked)
 
 
 def _prepared_folder(output: Path, settings: dict[str, Any], resume: bool, force: bool) -> Path:

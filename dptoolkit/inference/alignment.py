@@ -25,7 +25,7 @@ COMPARED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Observables: what names a row, and what is measured there."""
 EXTRA, SHARE = 64, 8
-"""Smallest padded number of rows that only the data have, and how many times more the prediction may have."""
+"""Least padded number of rows that only the data have: so many, and one to so many of the prediction."""
 
 
 def align(observed: Observables, like: Observables) -> tuple[Observables, Observables]:
