@@ -188,7 +188,7 @@ def _write(
     if not toy.noise:  # errors are those of a nominal noise then
         rows = [replace(row, pull=None) for row in rows]
     write_results(output, problem, result, rows, facts, {"seconds": seconds})
-    say_results(result, rows, seconds)
+    say_results(problem, result, rows, seconds)
     write_report(output, problem, result, rows, facts, _budgets(problem, result, batches))
 
 

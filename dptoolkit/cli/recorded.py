@@ -77,7 +77,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
         constants = _constants(problem, result, recorded, model, sample, asked)
         write_text(output / "constants.json", as_json("constants", constants.document()))
         say(f"{output / 'constants.json'}: written; simulate --constants takes it")
-    say_results(result, rows, seconds)
+    say_results(problem, result, rows, seconds)
     found = hit_residuals(problem, z, sample.tracks)
     write_report(
         output, problem, result, rows, facts, residual_sections(found.distance, found.charge, found.time)

@@ -41,7 +41,7 @@ def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float
     names = ", ".join(name.removeprefix("detector.") for name in problem.names)
     n_batches = len(problem.sources)
     say(f"fitting {len(problem.names)} parameters: {names}")
-    say(f"every step goes through {n_batches} batches of events; the first one of each shape also compiles")
+    say(f"{n_batches} batches of events; the first step with each number of them also compiles")
     began = time.monotonic()
     step = 0
     with busy("step 0") as show:
@@ -49,7 +49,8 @@ def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float
         def tell(snapshot: Any) -> None:
             nonlocal step
             left = snapshot.expected_decrease
-            say(f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}")
+            numbers = f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}"
+            say(numbers if snapshot.batches == n_batches else f"{numbers}   ({snapshot.batches} batches)")
             step = snapshot.step + 1
             show(f"step {step}")
 
@@ -98,8 +99,11 @@ def write_report(
     say(f"{output / 'report.html'}: written")
 
 
-def say_results(result: Any, rows: Sequence[Any], seconds: float) -> None:
+def say_results(problem: Any, result: Any, rows: Sequence[Any], seconds: float) -> None:
     """The table, on the terminal."""
+    used, n_batches = result.history[-1].batches, len(problem.sources)
+    if used != n_batches:
+        say(f"WARNING: estimates and errors are those of {used} of {n_batches} batches of events")
     for direction in [] if result.uncertainty is None else result.uncertainty.unidentifiable:
         say(f"WARNING: the data do not determine {direction}")
     for row in rows:
@@ -108,6 +112,9 @@ def say_results(result: Any, rows: Sequence[Any], seconds: float) -> None:
         error = f"+- {row.error:.2g}" if isfinite(row.error) else "(no error)"
         say(f"{row.path:32s} {row.estimate:.6g} {error} {row.unit}{pull}")
     say(f"{result.steps} steps, {seconds:.0f} s; {result.stopped}")
+    left = result.history[-1].expected_decrease
+    if not result.converged and left > 0:
+        say(f"NOT at the minimum: the loss is still to fall by {left:.3g}; 1/2 is one standard error away")
 
 
 def end(output: Path, result: Any) -> None:

@@ -36,6 +36,8 @@ class Snapshot:
     seconds: float
     stage: int = 0
     """Number of the problem in a graduated fit; losses of different stages cannot be compared."""
+    batches: int = 0
+    """Batches of events in that problem."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def graduated(
     """Fits one problem after the other, from easy to exact; each starts where the one before ended.
 
     Easy is one with a coarser loss (`with_loss`) or with fewer events (`part`); all have the same free
-    parameters. The result is that of the last, with the history of all; `options` as for `fit`.
+    parameters. The result is that of the last, with the history of all; `options` as for `fit`. `callback`
+    sees the point where a fit ends and the next begins once for each of the two, with the same step.
     """
     past: list[Snapshot] = []
     for number, problem in enumerate(problems):
@@ -133,7 +136,7 @@ def graduated(
         first = len(past)
 
         def tell(snapshot: Snapshot, first: int = first, number: int = number) -> None:
-            if callback is not None and (snapshot.step > 0 or first == 0):
+            if callback is not None:
                 callback(replace(snapshot, step=first + snapshot.step, stage=number))
 
         result = fit(problem, start=start, callback=tell, checkpoint=name, **options)
@@ -199,7 +202,8 @@ def snapshot_of(problem: Problem, state: State, step: int, seconds: float) -> Sn
     """Where a method is, for people."""
     values = {path: _plain(value) for path, value in problem.values(state.z).items()}
     z = np.asarray(state.z)
-    return Snapshot(step, values, z, float(state.loss), float(state.expected_decrease), seconds)
+    loss, left = float(state.loss), float(state.expected_decrease)
+    return Snapshot(step, values, z, loss, left, seconds, batches=len(problem.sources))
 
 
 def _plain(value: Any) -> Any:

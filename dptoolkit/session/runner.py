@@ -196,12 +196,15 @@ class Runner:
 
     def _reached(self, task: Task, stages: Sequence[Problem], snapshot: Snapshot) -> None:
         """Show a step when it is allowed, and come back when the next may be computed."""
+        step = snapshot.step + (task.past[-1].step if task.past else 0)
+        last = self._frame.last
+        if snapshot.stage > 0 and last is not None and last.step == step:
+            return  # a stage begins where the one before it ended
         seen = self._frame.seen
         if task.look is not None:
             seen = task.look(stages[snapshot.stage], snapshot.z)
         first = snapshot.step == 0
         past = task.past if first else self._frame.history
-        step = snapshot.step + (task.past[-1].step if task.past else 0)
         history = past
         if not first or not past:
             history = (*past, replace(snapshot, step=step, stage=snapshot.stage + task.stage))

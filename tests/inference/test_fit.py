@@ -160,8 +160,10 @@ def test_every_step_is_told_once(problem):
 def test_stages_share_one_history_and_end_with_the_exact_loss(problem):
     seen = []
     easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
-    result = graduated([easy, problem], callback=lambda s: seen.append(s.step))
+    result = graduated([easy, problem], callback=lambda s: seen.append((s.stage, s.step)))
     assert result.converged and seen == sorted(set(seen))
+    last_easy = max(step for stage, step in seen if stage == 0)
+    assert [step for stage, step in seen if stage == 1] == list(range(last_easy, result.steps + 1))
     assert_truth(result.estimate, 1e-3)
     assert [s.step for s in result.history] == list(range(len(result.history)))
 
