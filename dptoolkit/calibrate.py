@@ -85,27 +85,36 @@ def calibrate(
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
 ) -> FitResult:
-    """Fit in stages: few events before all, and for waveforms a blurred loss before the likelihood."""
+    """Fit in `stages_of` the problem."""
+    return graduated(
+        stages_of(problem), method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint
+    )
+
+
+def stages_of(problem: Problem) -> list[Problem]:
+    """Few events before all, and for waveforms a blurred loss before the likelihood."""
     stages = in_stages(problem)
     if _has_waveforms(problem) and isinstance(problem.loss, AbstractResidualLoss):
         easy = stages[0]
         stages = [easy.with_loss(MultiScale(time, wires)) for time, wires in BLURS] + stages
-    return graduated(stages, method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint)
+    return stages
 
 
 def batches_of(
     path: str | Path, detector: LArTPC, *, events: str = ":", how: str = "auto", seed: int = 0
 ) -> tuple[list[Segments], list[int], str]:
-    """Events of a file in groups of about `SEGMENTS` segments: (segments, first event number, note).
-
-    All groups are padded to one size.
-    """
+    """The events of a file, placed in the detector, `in_batches`: (segments, first event numbers, note)."""
     file, note = place(read_segments(path).select(events), detector.volumes, how, seed=seed)
-    groups = _groups(file)
+    return *in_batches(file), note
+
+
+def in_batches(file: EventFile, most: int = SEGMENTS) -> tuple[list[Segments], list[int]]:
+    """Events, together up to `most` segments, padded to one size: (segments, number of the first event)."""
+    groups = _groups(file, most)
     batches = [file.select(group) for group in groups]
     size = bucket(max(len(batch) for batch in batches))
     segments = [pad(batch.segments, size) for batch in batches]
-    return segments, [int(batch.event_numbers[0]) for batch in batches], note
+    return segments, [int(batch.event_numbers[0]) for batch in batches]
 
 
 def truth_of(
@@ -161,11 +170,11 @@ def _class(value: float, edges: Sequence[float] | np.ndarray, unit: str) -> str:
     return f"{edges[number]:g} to {edges[number + 1]:g} {unit}"
 
 
-def _groups(file: EventFile) -> list[slice]:
+def _groups(file: EventFile, most: int) -> list[slice]:
     sizes = np.bincount(file.columns["event"], minlength=file.n_events)
     groups, first, total = [], 0, 0
     for event, size in enumerate(sizes):
-        if total and total + size > SEGMENTS:
+        if total and total + size > most:
             groups.append(slice(first, event))
             first, total = event, 0
         total += int(size)

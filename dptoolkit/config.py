@@ -40,11 +40,15 @@ _SEARCHED = ("charge", "light")
 """Sub-packages whose classes a `type:` may name."""
 
 
-def detector_names() -> list[str]:
-    """Names of the detectors that come with the package."""
-    return sorted(
-        file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml")
-    )
+def detector_names(kind: str = "") -> list[str]:
+    """Names of the detectors that come with the package; those of one of `KINDS` if it is given."""
+    files = [file for file in _folder().iterdir() if file.name.endswith(".yaml")]
+    chosen = [file for file in files if kind in ("", _kind(yaml.safe_load(file.read_text("utf-8"))))]
+    return sorted(file.name.removesuffix(".yaml") for file in chosen)
+
+
+def _kind(config: dict[str, Any]) -> str:
+    return config.get("type", next(iter(KINDS)))
 
 
 def load_detector(name: str | Path) -> Detector:
@@ -94,7 +98,8 @@ def from_yaml(text: str, where: str = "detector") -> Detector:
     config = dict(config)
     changes = config.pop("set", {})
     config.pop("description", None)
-    kind = config.pop("type", next(iter(KINDS)))
+    kind = _kind(config)
+    config.pop("type", None)
     if kind not in KINDS:
         raise ValueError(f"{where}: type {kind!r} is unknown; expected one of {', '.join(KINDS)}")
     return replace(KINDS[kind](config, where, text), changes)

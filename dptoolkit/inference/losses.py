@@ -191,7 +191,9 @@ class CensoredHits(AbstractResidualLoss):
     """Squared differences of hits without noise, charge and time; sub-threshold pads included.
 
     A hit of both is compared in charge and time. Where only one of the two has it, the charge that stayed
-    below the threshold is compared with that of the hit: it is continuous when a hit comes or goes.
+    below the threshold is compared with that of the hit. A charge that only just reaches the threshold does
+    so at no sharp time: the weight of the time vanishes there. So the loss is continuous when a hit comes
+    or goes.
     """
 
     charge_noise: float = eqx.field(static=True, default=1000.0)
@@ -216,7 +218,8 @@ class CensoredHits(AbstractResidualLoss):
             charge = jnp.where(both, mine.charge - theirs.charge, 0.0)
             charge = jnp.where(in_data & ~in_model, lacking, charge)
             charge = jnp.where(in_model & ~in_data, excess, charge)
-            time = jnp.where(both, mine.time - theirs.time, 0.0)
+            above = (jnp.minimum(mine.charge, theirs.charge) - self.threshold) / self.charge_noise
+            time = jnp.where(both, jnp.clip(above, 0.0, 1.0) * (mine.time - theirs.time), 0.0)
             charge = jnp.where(mine.valid[:, None], charge, 0.0)
             parts += [charge.ravel() / self.charge_noise, time.ravel() / self.time_noise]
         return jnp.concatenate(parts)

@@ -1,6 +1,5 @@
 """View-model of the event display: what is shown, without a word about how."""
 
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 import param
 
 from dptoolkit.config import Detector, detector_names, from_yaml, load_detector
-from dptoolkit.io import EventFile, InputError, NativeFile, place, read_native, read_segments
+from dptoolkit.io import EventFile, NativeFile, place, read_native, read_segments
+from dptoolkit.session.upload import opened_upload
 from dptoolkit.sources.example import example_muon
 from dptoolkit.views.event import EventView
 
@@ -55,18 +55,7 @@ class EventDisplay(param.Parameterized):
 
     def open_upload(self, name: str, content: bytes, max_mb: float) -> None:
         """Show an uploaded file; errors name it as the user does."""
-        if len(content) > max_mb * 1e6:
-            raise InputError(
-                f"{name}: has {len(content) / 1e6:.0f} MB; expected at most {max_mb:g} MB; "
-                f"start the server with a larger --max-upload"
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / (Path(name).name or "upload")
-            path.write_bytes(content)
-            try:
-                self.open(path, name)
-            except ValueError as error:
-                raise InputError(str(error).replace(str(path), name)) from None
+        opened_upload(name, content, max_mb, lambda path: self.open(path, name))
 
     def view(self) -> EventView:
         """The event, simulated or as recorded."""

@@ -9,10 +9,10 @@ import param
 from dptoolkit.inference.fit import Snapshot
 from dptoolkit.inference.optimise import METHODS, AbstractMethod, FirstOrder, method_of
 from dptoolkit.inference.problem import Problem
+from dptoolkit.session.fits import Fits, Maker
 from dptoolkit.session.runner import Frame, Runner, Task, Tell
 from dptoolkit.session.scenario import LOSSES, Scenario, load_scenario, scenario_names
 from dptoolkit.session.setup import Minimum, Setup, coordinates_at, minima_of, setup_of
-from dptoolkit.session.state import AppModel
 
 NOBODY = "nobody"
 """In place of a method: there is no second one."""
@@ -20,14 +20,12 @@ OWN_RATE = 0.0
 """Stands for the learning rate that a method has by itself."""
 RATES = [OWN_RATE, *(float(f"{digit}e{power}") for power in range(-7, 0) for digit in (1, 3))]
 """Learning rates, in fit coordinates."""
-SPEEDS = (0.5, 50.0)
-"""Least and most steps a second that one may ask for."""
 
 
-class Race(AppModel):
+class Race(Fits):
     """Fits of one scenario by one or two methods, from one start; subclasses say what is shown of them."""
 
-    kept = ("scenario", "more", "loss", "first", "second", "learning_rate", "speed", "start", "held", "theme")
+    kept = ("scenario", "more", "loss", "first", "second", "learning_rate", "start", "held", *Fits.kept)
 
     scenario = param.Selector(default=scenario_names()[0], objects=scenario_names(), doc="What is fitted")
     more = param.Boolean(default=False, doc="Add the second sample of the scenario")
@@ -37,22 +35,17 @@ class Race(AppModel):
     learning_rate = param.Selector(
         default=OWN_RATE, objects=RATES, doc="Of methods that only follow the gradient, in fit coordinates"
     )
-    speed = param.Number(default=10.0, bounds=SPEEDS, doc="Most steps a second")
     start = param.Dict(default={}, doc="Where fits start; the scenario says what is not named here")
     held = param.List(default=[], item_type=str, doc="Parameters that stay where they are")
 
     def __init__(self, **controls: Any):
         super().__init__()
-        self._runners: dict[str, Runner] = {}
-        self._ended: list[Runner] = []
         self._reached: dict[str, Frame] = {}
         """Where fits were when rules changed: a new worker may not be ready before the next change."""
-        self._opened = False
         self._wishes()
         self.param.watch(self._scenario_changed, "scenario")
-        self.param.watch(self._race_changed, ["more", "loss", "first", "second", "start"])
+        self.param.watch(self._begin_anew, ["more", "loss", "first", "second", "start"])
         self.param.watch(self._rules_changed, ["learning_rate", "held"])
-        self.param.watch(lambda event: self._each("speed", event.new), "speed")
         self.from_dict(controls)
 
     @property
@@ -70,16 +63,6 @@ class Race(AppModel):
         """Names of the methods that race."""
         return [self.first] if self.second in (NOBODY, self.first) else [self.first, self.second]
 
-    @property
-    def frames(self) -> dict[str, Frame]:
-        """The present state of every fit by its method."""
-        return {name: runner.frame for name, runner in self._runners.items()}
-
-    @property
-    def running(self) -> bool:
-        """Whether a fit goes on, or will when it is ready."""
-        return any(runner.busy and runner.going for runner in self._runners.values())
-
     def setup(self) -> Setup:
         """The scenario as a problem; may take seconds."""
         return setup_of(self.scenario, self.more)
@@ -88,42 +71,13 @@ class Race(AppModel):
         """The minimum of every stage of the loss; may take seconds."""
         return minima_of(self.scenario, self.more, self.loss)
 
+    def makers(self) -> Mapping[str, Maker]:
+        return {name: self._maker(name) for name in self.methods}
+
     def begin(self) -> None:
         """Make the fits ready at their start."""
-        self._opened = True
-        self._end()
         self._reached = {}
-        self._runners = {name: Runner(self._maker(name), speed=self.speed) for name in self.methods}
-
-    def go(self) -> None:
-        """Let the fits run; those that ended begin anew."""
-        if self._runners and not any(runner.busy for runner in self._runners.values()):
-            self.begin()
-        for runner in self._runners.values():
-            runner.start()
-
-    def pause(self) -> None:
-        """Hold the fits where they are."""
-        for runner in self._runners.values():
-            runner.pause()
-
-    def step(self) -> None:
-        """One step of every fit."""
-        for runner in self._runners.values():
-            runner.step()
-
-    def reset(self) -> None:
-        """Back to the start."""
-        self.begin()
-
-    def close(self) -> None:
-        """End all workers; returns at once."""
-        self._opened = False
-        self._end()
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the workers that were ended; whether they did."""
-        return all(runner.join(timeout) for runner in self._ended)
+        super().begin()
 
     def looker(self, setup: Setup) -> Callable[[Problem, np.ndarray], Any] | None:
         """What computes that which frames show of a point; called in the worker."""
@@ -133,7 +87,7 @@ class Race(AppModel):
         """Coordinates at which fits begin; called in the worker."""
         return coordinates_at(setup.problem, {**setup.start, **start})
 
-    def _maker(self, name: str, going_on: Frame | None = None) -> Callable[[Tell], Task]:
+    def _maker(self, name: str, going_on: Frame | None = None) -> Maker:
         """What the worker of a method does, with the controls as they are now."""
         scenario, more, loss, rate = self.scenario, self.more, self.loss, self.learning_rate
         start, held = dict(self.start), list(self.held)
@@ -151,16 +105,6 @@ class Race(AppModel):
 
         return make
 
-    def _end(self) -> None:
-        for runner in self._runners.values():
-            runner.close()
-        self._ended = [old for old in (*self._ended, *self._runners.values()) if not old.join(0)]
-        self._runners = {}
-
-    def _each(self, name: str, value: Any) -> None:
-        for runner in self._runners.values():
-            setattr(runner, name, value)
-
     def _scenario_changed(self, _event: Any) -> None:
         opened, self._opened = self._opened, False
         self._wishes()
@@ -177,10 +121,6 @@ class Race(AppModel):
             "start": {}, "held": [], "more": False,
         }  # fmt: skip
         self.param.update(**wishes)
-
-    def _race_changed(self, *_events: Any) -> None:
-        if self._opened:
-            self.begin()
 
     def _rules_changed(self, *_events: Any) -> None:
         """Go on from the present points by other rules."""

@@ -25,6 +25,8 @@ Tell = Callable[[str], None]
 Status = Literal["preparing", "paused", "running", "done", "failed", "closed"]
 FASTEST = 1000.0
 """Steps a second that stand for no limit."""
+LONG = 1.0
+"""A step that takes longer tells how far it is [s]."""
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class Runner:
         self._make, self._running, self._speed = make, running, speed
         self._change = threading.Condition()
         self._frame = Frame()
-        self._leave, self._closed, self._ready = 0, False, 0.0
+        self._leave, self._closed, self._ready, self._told = 0, False, 0.0, time.monotonic()
         self._thread = threading.Thread(target=self._work, name="dptoolkit-fit", daemon=True)
         remember(self)
         self._thread.start()
@@ -184,9 +186,11 @@ class Runner:
     def _working(self, what: str, done: int, total: int) -> None:
         if self._closed:
             raise _Closed
+        part = f", {done} of {total} batches" if total > 1 else ""
         if self._frame.last is None:
-            part = f", {done} of {total} batches" if total > 1 else ""
             self._tell(f"{what}{part}; a new kind of problem compiles first")
+        elif time.monotonic() - self._told > LONG:
+            self._tell(f"{what}{part}")
 
     def _tell(self, what: str) -> None:
         if self._closed:
@@ -196,18 +200,18 @@ class Runner:
 
     def _reached(self, task: Task, stages: Sequence[Problem], snapshot: Snapshot) -> None:
         """Show a step when it is allowed, and come back when the next may be computed."""
-        step = snapshot.step + (task.past[-1].step if task.past else 0)
-        last = self._frame.last
-        if snapshot.stage > 0 and last is not None and last.step == step:
-            return  # a stage begins where the one before it ended
         seen = self._frame.seen
         if task.look is not None:
             seen = task.look(stages[snapshot.stage], snapshot.z)
-        first = snapshot.step == 0
+        first = snapshot.step == 0 and snapshot.stage == 0
         past = task.past if first else self._frame.history
-        history = past
-        if not first or not past:
-            history = (*past, replace(snapshot, step=step, stage=snapshot.stage + task.stage))
+        step = snapshot.step + (task.past[-1].step if task.past else 0)
+        point = replace(snapshot, step=step, stage=snapshot.stage + task.stage)
+        if not first and past[-1].step == step:  # a stage begins where the one before it ended
+            with self._change:
+                self._publish(history=(*past[:-1], point), seen=seen)
+            return
+        history = past if first and past else (*past, point)
         with self._change:
             if not first:
                 self._wait(lambda: bool(self._leave), time_too=True)
@@ -233,3 +237,4 @@ class Runner:
         """A new frame; the lock is held."""
         if not self._closed or even_closed:
             self._frame = replace(self._frame, number=self._frame.number + 1, **changes)
+            self._told = time.monotonic()

@@ -17,7 +17,7 @@ from dptoolkit.session.jobs import Job
 from dptoolkit.views.theme import THEME_JS, css
 from dptoolkit.workers import Progress
 
-COMPILED = ("landscape", "live_fit", "valley")
+COMPILED = ("calibration", "landscape", "live_fit", "valley")
 """Apps whose first session of a process compiles."""
 SWITCH = 5e-4
 """How long a thread that fits may keep the interpreter from the one that answers browsers [s]."""

@@ -176,10 +176,11 @@ def axis_label(axis: Axis) -> str:
     unit = "" if axis.unit == "1" else f" [{_unit(axis.unit)}]"
     if name.lower() == axis.symbol.lower():  # the component says more: `recombination A`
         name = axis.name.rpartition(".")[0].rsplit(".", 1)[-1]
-    return f"{name} {_symbol(axis.symbol)}".strip() + unit
+    return f"{name} {symbol(axis.symbol)}".strip() + unit
 
 
-def _symbol(text: str) -> str:
+def symbol(text: str) -> str:
+    """The symbol of a parameter as people write it: `τₑ` of `tau_e`."""
     base, _, below = text.partition("_")
     base = _GREEK.get(base, base)
     if not below:

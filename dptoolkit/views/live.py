@@ -68,10 +68,10 @@ class PlaneImages:
         low = -top if float(seen.data.min()) < -0.3 * top else 0.0
         limits = [(low, top), (low, top), (-RESIDUAL * top, RESIDUAL * top)]
         for drawn, mapper, (least, most) in zip(self.figures, self.mappers, limits, strict=True):
-            _set(mapper, low=least, high=most)
+            set_changed(mapper, low=least, high=most)
             drawn.right[0].title = seen.unit
-        _set(self.ranges[0], start=left, end=left + columns)
-        _set(self.ranges[1], start=bottom, end=bottom + rows * period)
+        set_changed(self.ranges[0], start=left, end=left + columns)
+        set_changed(self.ranges[1], start=bottom, end=bottom + rows * period)
         self.source.data = {
             "data": [seen.data], "prediction": [seen.predicted], "residual": [seen.predicted - seen.data],
             "x": [left], "y": [bottom], "dw": [columns], "dh": [rows * period],
@@ -116,8 +116,8 @@ class WaveformRace:
         margin = 0.15 * (high - low) or 1.0  # a prediction inside it moves no axis
         highest = max(high + margin, *(float(values.max()) for values in signals))
         lowest = min(low - margin, *(float(values.min()) for values in signals))
-        _set(self.figure.x_range, start=time[0], end=time[-1])
-        _set(self.figure.y_range, start=lowest, end=highest)
+        set_changed(self.figure.x_range, start=time[0], end=time[-1])
+        set_changed(self.figure.y_range, start=lowest, end=highest)
         self.figure.title.text = f"channel {first.channel}: data (dots) and predictions"
         self.figure.yaxis.axis_label = f"signal [{first.unit}]"
 
@@ -145,8 +145,8 @@ class LossRace:
             heights = np.where(np.isnan(heights), np.nan, np.clip(heights, LEAST_RISE, MOST_RISE))
             source.data = {"x": steps, "y": heights}
             most = max(most, *heights[np.isfinite(heights)], 0)
-        _set(self.figure.y_range, start=LEAST_RISE / 2, end=10.0 ** np.ceil(np.log10(2 * most)))
-        _set(self.figure.x_range, start=-0.5, end=_last_step([steps for steps, _ in curves]))
+        set_changed(self.figure.y_range, start=LEAST_RISE / 2, end=10.0 ** np.ceil(np.log10(2 * most)))
+        set_changed(self.figure.x_range, start=-0.5, end=steps_end([steps for steps, _ in curves]))
 
 
 class ParameterWays:
@@ -175,8 +175,8 @@ class ParameterWays:
                     columns[name].append(value)
         self.source.data = columns
         reach = np.ceil(10 * 1.05 * largest) / 10
-        _set(self.figure.y_range, start=-reach, end=reach)
-        _set(self.figure.x_range, start=-0.5, end=_last_step([steps for steps, _ in ways]))
+        set_changed(self.figure.y_range, start=-reach, end=reach)
+        set_changed(self.figure.x_range, start=-0.5, end=steps_end([steps for steps, _ in ways]))
 
 
 def parameter_colour(i: int) -> str:
@@ -193,7 +193,7 @@ def _no_image() -> dict[str, list[Any]]:
     return {"data": [blank], "prediction": [blank], "residual": [blank], **{name: [0] for name in names}}
 
 
-def _last_step(steps: Sequence[np.ndarray]) -> float:
+def steps_end(steps: Sequence[np.ndarray]) -> float:
     """End of an axis that need not change with every step."""
     last = max((float(np.nanmax(one)) for one in steps if len(one)), default=0.0)
     end = float(FIRST_STEPS)
@@ -202,7 +202,7 @@ def _last_step(steps: Sequence[np.ndarray]) -> float:
     return end + 0.5
 
 
-def _set(model: Any, **values: Any) -> None:
+def set_changed(model: Any, **values: Any) -> None:
     """Set what differs: an assignment of the same number would be sent again."""
     changed = {name: float(value) for name, value in values.items() if getattr(model, name) != float(value)}
     if changed:

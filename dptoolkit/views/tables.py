@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dptoolkit.inference.landscape import Axis
-from dptoolkit.views.landscape import axis_label
+from dptoolkit.views.landscape import axis_label, symbol
 from dptoolkit.views.live import METHOD_COLOURS, parameter_colour
 
 STYLE = """<style>
@@ -31,7 +31,8 @@ def parameter_table(rows: Sequence[Any], methods: Sequence[str]) -> str:
         kind = ' class="first held"' if row.held else ' class="first"'
         lines.append(
             f'<tr{kind}><td><span class="bar" style="background:{parameter_colour(place)}"></span>{name}</td>'
-            f"<td>{number(row.truth, digits)}</td><td>{error}</td><td></td></tr>"
+            f"<td>{number(row.truth, digits)}</td><td>{error}</td>"
+            f"<td><small>{number(row.start, digits)}</small></td></tr>"
         )
         for i, value in enumerate(row.values):
             pull = "" if row.held or not np.isfinite(row.pulls[i]) else f"{row.pulls[i]:+.1f}"
@@ -39,7 +40,7 @@ def parameter_table(rows: Sequence[Any], methods: Sequence[str]) -> str:
                 f"<tr><td>{dot(i)}<small>{html.escape(methods[i])}</small></td>"
                 f"<td><b>{number(value, digits)}</b></td><td></td><td>{pull}</td></tr>"
             )
-    head = "<tr><th>parameter [unit]</th><th>truth, value</th><th>error</th><th>pull</th></tr>"
+    head = "<tr><th>parameter [unit]</th><th>truth, value</th><th>error</th><th>start, pull</th></tr>"
     return f"{STYLE}<table>{head}{''.join(lines)}</table>"
 
 
@@ -63,6 +64,20 @@ def fisher_table(known: Any) -> str:
         bar = f'<span class="bar" style="width:{width:.1f}px;background:var(--accent)"></span>'
         size = f"{value:.2g}" if value > 1e-6 else "0"
         lines.append(f"<tr><td>{bar}{size}</td><td colspan=3>{mixed}</td></tr>")
+    return f"{STYLE}<table>{''.join(lines)}</table>"
+
+
+def budget_table(what: str, budget: Any, symbols: Sequence[str]) -> str:
+    """Errors from each class of events alone, in units of those from all, and which to collect next."""
+    names = [html.escape(symbol(text)) for text in symbols]
+    lines = [f"<tr><th>{html.escape(what)}</th><th>events</th>{''.join(f'<th>{x}</th>' for x in names)}</tr>"]
+    best = budget.collect_next
+    for label, count, alone in zip(budget.labels, budget.batches, budget.alone, strict=True):
+        cells = []
+        for name, error, all_of_them in zip(budget.names, alone, budget.errors, strict=True):
+            ratio = f"{error / all_of_them:.1f}" if np.isfinite(error) else "∞"
+            cells.append(f"<td>{f'<b>{ratio}</b>' if best.get(name) == label else ratio}</td>")
+        lines.append(f"<tr><td>{html.escape(label)}</td><td>{count}</td>{''.join(cells)}</tr>")
     return f"{STYLE}<table>{''.join(lines)}</table>"
 
 

@@ -16,7 +16,6 @@ def opened(watched, served):
     """Opens an app with the state of a link and waits until its fits are ready."""
 
     def open_app(path):
-        watched.page.set_default_timeout(90_000)
         watched.page.goto(f"{served}/{path}")
         watched.page.get_by_text(READY).first.wait_for()
         return watched.page

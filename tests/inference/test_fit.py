@@ -1,5 +1,6 @@
 """Fits: the truth comes back, within its errors, by every method; and what a user may do to a fit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -19,6 +20,7 @@ from dptoolkit.inference import (
     from_hessian,
     graduated,
 )
+from dptoolkit.inference.optimise import State, _better
 from tests.inference.decay import NOISE, TRUTH, Charge, Decay, toy
 
 FULL = {f"detector.{path}": value for path, value in TRUTH.items()}
@@ -166,6 +168,14 @@ def test_stages_share_one_history_and_end_with_the_exact_loss(problem):
     assert [step for stage, step in seen if stage == 1] == list(range(last_easy, result.steps + 1))
     assert_truth(result.estimate, 1e-3)
     assert [s.step for s in result.history] == list(range(len(result.history)))
+
+
+def test_a_step_across_a_jump_of_the_loss_is_not_taken_back_and_forth():
+    """Near the end a loss may rise only where what is left to fall is halved."""
+    before = State(jnp.zeros(1), 1.18, None, expected_decrease=0.376)
+    assert not _better(replace(before, loss=31.5, expected_decrease=0.325), before)
+    assert _better(replace(before, loss=1.3, expected_decrease=0.002), before)
+    assert _better(replace(before, loss=0.9, expected_decrease=0.325), before)
 
 
 def test_misuse_is_named(problem):

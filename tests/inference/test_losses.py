@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dptoolkit.charge.larpix import LArPix
 from dptoolkit.events import Hits
 from dptoolkit.inference import CensoredHits, GaussianChi2, HitLikelihood, MultiScale, PoissonLikelihood
 from dptoolkit.inference.losses import AbstractResidualLoss, ColouredChi2, SquaredDifference
@@ -136,6 +137,23 @@ def test_a_pad_that_should_have_fired_costs_no_more_than_the_least_probability()
     silent, fired = hits(rng, 1, np.zeros((1, 2))), hits(rng, 1, np.array([[1.0, 0.0]]))
     cost = HitLikelihood(unlikely=1e-3)({"pads": silent}, {"pads": fired})
     assert cost == pytest.approx(np.log(1e3), rel=1e-3)
+
+
+def test_the_loss_of_censored_hits_is_continuous_where_a_slow_charge_reaches_the_threshold():
+    """The crossing leaps from never to late: an electron more must not cost more than a charge would."""
+    front = LArPix(reset_noise=jnp.asarray(0.0), uncorrelated_noise=jnp.asarray(0.0), max_hits=2)
+    pulse = 1 - jnp.exp(-jnp.arange(400) / 60.0)
+
+    def seen(total):
+        found = front(total * pulse[None], jnp.zeros(1))
+        rest = {name: getattr(found, name) for name in ("charge", "time", "probability")}
+        return dataclasses.replace(hits(np.random.default_rng(0), 1, np.zeros((1, 2))), **rest)
+
+    observed = seen(jnp.asarray(6500.0))
+    totals = jnp.arange(4900.0, 5400.0)
+    losses = jax.vmap(lambda total: CensoredHits()({"pads": seen(total)}, {"pads": observed}))(totals)
+    assert np.ptp(jax.vmap(lambda total: seen(total).probability[0, 0])(totals)) == 1.0
+    assert np.abs(np.diff(losses)).max() < 0.5
 
 
 def test_wrong_settings_and_wrong_observables_are_named():
