@@ -27,9 +27,15 @@ SHOTS = {
     "live_fit": "?scenario=lifetime_recombination",
     "landscape": "?scenario=squared_difference&theme=dark",
     "valley": "",
+    "calibration": "?detector=small-wire&events=8",
 }
 """Apps and the states in which they are shown."""
-DONE = {"live_fit": r"step [3-9]\d", "landscape": r"step [6-9]\d", "valley": r"step [4-9]\d"}
+DONE = {
+    "live_fit": r"step [3-9]\d",
+    "landscape": r"step [6-9]\d",
+    "valley": r"step [4-9]\d",
+    "calibration": "converged",
+}
 """What they say when the picture is taken."""
 
 
@@ -83,8 +89,8 @@ def _wait_for(page: Any, name: str) -> None:
         page.get_by_text("read-out expectation").wait_for()
         page.wait_for_timeout(3000)
         return
-    page.get_by_text("step 0 paused").nth(1).wait_for()
-    if name != "live_fit":
+    page.get_by_text("step 0 paused").nth(0 if name == "calibration" else 1).wait_for()
+    if name in ("landscape", "valley"):
         page.locator(".bk-Figure").nth(2).wait_for()
         for _ in range(WAIT // 1000):
             if page.get_by_text("points", exact=False).filter(visible=True).count() == 0:

@@ -120,6 +120,29 @@ def test_the_valley_is_seen_twice_and_a_second_sample_breaks_it(opened):
     assert page.evaluate("document.documentElement.scrollHeight") <= 720
 
 
+def test_a_calibration_converges_on_the_screen_and_its_report_is_saved(opened, tmp_path):
+    page = opened('calibration?detector=small-pixel&events=3&noise=false&seed=2&free=["recombination.a"]')
+    assert page.locator("tr.first").count() == 1, "one parameter is free"
+    press(page, "start")
+    page.get_by_text("converged").first.wait_for()
+    truth, estimate = (float(page.locator(f"tr:nth-child({row}) td").nth(1).inner_text()) for row in (2, 3))
+    assert abs(estimate / truth - 1) < 1e-3
+    page.get_by_text("Information budget").wait_for()
+    with page.expect_download() as saved:
+        page.get_by_text("save report", exact=False).first.click()
+    saved.value.save_as(tmp_path / "report.html")
+    assert "Converged" in (tmp_path / "report.html").read_text()
+    press(page, "dark")
+    page.locator("input[type=checkbox]").check()
+    page.get_by_text(READY).first.wait_for()
+    assert "noise=true" in page.url and "theme=dark" in page.url
+    page.locator("input[type=file]").set_input_files(
+        {"name": "mine.h5", "mimeType": "application/octet-stream", "buffer": b"no events"}
+    )
+    page.get_by_text("mine.h5").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 720
+
+
 def test_a_wrong_link_is_told_and_the_default_is_shown(watched, served):
     page = watched.page
     page.goto(f"{served}/live_fit?scenario=<b>nothing")
@@ -131,8 +154,8 @@ def test_a_wrong_link_is_told_and_the_default_is_shown(watched, served):
 
 def test_landing_page_has_a_card_with_a_picture_for_every_app(watched, served):
     watched.page.goto(served)
-    for name in ("Event display", "Live fit", "Loss landscape", "Correlation valley"):
+    for name in ("Event display", "Live fit", "Loss landscape", "Correlation valley", "Calibration"):
         watched.page.get_by_role("heading", name=name).wait_for()
     sizes = watched.page.locator("img").evaluate_all("all => all.map(image => image.naturalWidth)")
-    assert len(sizes) == 4 and all(size > 300 for size in sizes)
+    assert len(sizes) == 5 and all(size > 300 for size in sizes)
     assert watched.errors == [] and watched.foreign(served) == []
