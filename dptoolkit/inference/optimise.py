@@ -324,18 +324,19 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
 
 
 def _better(reached: State, before: State) -> bool:
-    """Whether the loss fell or, `NEAR` the end, J^T r did.
+    """Whether the loss fell and, `NEAR` the end, J^T r did.
 
     Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not where its
     value is least (they can be 1.5 standard deviations apart): on the last of the way the value may rise,
-    if what is left to fall is halved at least; without that, steps across a jump of the loss would go to
-    and fro for ever. A value that falls by half of what was expected is always a good step.
+    if what is left to fall is halved at least. What is left never grows there: steps across a jump of the
+    loss would go to and fro for ever.
     """
     if not np.isfinite(reached.loss):
         return False
     if before.expected_decrease < NEAR:
-        fell = before.loss - reached.loss > max(0.5 * before.expected_decrease, ROUNDING * abs(before.loss))
-        return fell or reached.expected_decrease < 0.5 * before.expected_decrease
+        left, before_left = reached.expected_decrease, before.expected_decrease
+        fell = before.loss - reached.loss > max(0.5 * before_left, ROUNDING * abs(before.loss))
+        return left < (before_left if fell else 0.5 * before_left)
     return reached.loss < before.loss + ROUNDING * abs(before.loss)
 
 

@@ -171,11 +171,12 @@ def test_stages_share_one_history_and_end_with_the_exact_loss(problem):
 
 
 def test_a_step_across_a_jump_of_the_loss_is_not_taken_back_and_forth():
-    """Near the end a loss may rise only where what is left to fall is halved."""
+    """Near the end a loss may rise only where what is left to fall is halved, and that never grows."""
     before = State(jnp.zeros(1), 1.18, None, expected_decrease=0.376)
     assert not _better(replace(before, loss=31.5, expected_decrease=0.325), before)
     assert _better(replace(before, loss=1.3, expected_decrease=0.002), before)
     assert _better(replace(before, loss=0.9, expected_decrease=0.325), before)
+    assert not _better(replace(before, loss=0.1, expected_decrease=0.9), before), "a jump, not a step"
 
 
 def test_misuse_is_named(problem):
