@@ -1,21 +1,18 @@
 """Calibration: a detector finds its own parameters in a toy of a sample, or of your own file."""
 
 import io
-import os
 import time
 
 import panel as pn
 
 from dptoolkit.session.calibration import EDGES, MOST, LiveCalibration
+from dptoolkit.session.upload import upload_limit
 from dptoolkit.views import panels, theme
 from dptoolkit.views.live import ParameterWays
 from dptoolkit.views.live_calibration import Pulls, ResidualCounts, StillToFall, report_of
 from dptoolkit.views.tables import budget_table, parameter_table, status_line
 
-MAX_UPLOAD_MB = float(os.environ.get("DPTOOLKIT_MAX_UPLOAD_MB", "100"))
 TITLE = "<b style='font-size:17px'>Calibration</b> &emsp;"
-READABLE = 0.3
-"""Numbers do not change faster [s]."""
 ABOUT = """<b>A toy</b> is simulated with a truth that the seed draws from the typical ranges; the fit
 starts from the nominal values, with few events first, and for waveforms with a blurred loss first.
 A pull is the distance from the truth in standard errors: with noise, two of three lie within 1."""
@@ -35,7 +32,7 @@ def create_app() -> pn.viewable.Viewable:
         frame = model.frame
         if frame is shown["frame"]:
             return False
-        told = time.monotonic() - shown["read"] > READABLE or not model.running
+        told = time.monotonic() - shown["read"] > panels.READABLE or not model.running
         if told:
             shown["read"] = time.monotonic()
             header.object = f"{title}{status_line(model.frames)}"
@@ -64,7 +61,7 @@ def create_app() -> pn.viewable.Viewable:
         message.visible = False
         try:
             if upload.value:
-                model.open_upload(upload.filename or "upload", upload.value, MAX_UPLOAD_MB)
+                model.open_upload(upload.filename or "upload", upload.value, upload_limit())
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
 

@@ -2,17 +2,16 @@
 
 import asyncio
 import io
-import os
 
 import panel as pn
 
 from dptoolkit.session.event_display import EventDisplay
+from dptoolkit.session.upload import upload_limit
 from dptoolkit.views import theme
 from dptoolkit.views.event import readout_layout, summary
 from dptoolkit.views.report import event_page
 from dptoolkit.views.segments3d import scene_frame
 
-MAX_UPLOAD_MB = float(os.environ.get("DPTOOLKIT_MAX_UPLOAD_MB", "100"))
 TABLE = "<style>td{padding:1px 10px}td+td{text-align:right;font-weight:600}td+td+td{font-weight:400}</style>"
 TITLE = "<b style='font-size:17px'>Event display</b>"
 
@@ -92,7 +91,7 @@ def create_app() -> pn.viewable.Viewable:
     async def open_upload(event: object) -> None:
         try:
             if upload.value:
-                model.open_upload(upload.filename or "upload", upload.value, MAX_UPLOAD_MB)
+                model.open_upload(upload.filename or "upload", upload.value, upload_limit())
                 await update()
         except ValueError as error:
             message.param.update(object=str(error), visible=True)

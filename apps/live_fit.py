@@ -11,8 +11,6 @@ from dptoolkit.views.live import LossRace, ParameterWays, PlaneImages, WaveformR
 from dptoolkit.views.tables import parameter_table, status_line
 
 TITLE = "<b style='font-size:17px'>Live fit</b> &emsp;"
-READABLE = 0.3
-"""Numbers do not change faster [s]."""
 
 
 def create_app() -> pn.viewable.Viewable:
@@ -40,7 +38,7 @@ def create_app() -> pn.viewable.Viewable:
         if panels.same(shown["frames"], tuple(frames.values())):
             return False
         shown["frames"] = tuple(frames.values())
-        read = time.monotonic() - shown["read"] > READABLE
+        read = time.monotonic() - shown["read"] > panels.READABLE
         state = [(name, frame.status) for name, frame in frames.items()]
         told = read or state != shown["state"] or model.running is False
         if told:  # words make the browser lay out the page again: a third of the cost of a frame

@@ -181,6 +181,17 @@ def steps(
         yield past[-1], state
 
 
+def by_stage(history: Sequence[Any], heights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, heights) of the points of a fit as curves, apart by nan where one stage follows another."""
+    rows: list[tuple[float, float]] = []
+    for number, (snapshot, height) in enumerate(zip(history, heights, strict=True)):
+        if number and history[number - 1].stage != snapshot.stage:
+            rows.append((np.nan, np.nan))
+        rows.append((float(snapshot.step), height))
+    found = np.array(rows, float).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
 def coordinates_of(problem: Problem, start: Mapping[str, Any] | np.ndarray | None) -> Any:
     """Coordinates of a start: values by path (others as they are), coordinates, or None."""
     if start is None:

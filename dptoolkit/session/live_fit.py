@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import param
 
-from dptoolkit.inference.fit import Snapshot
+from dptoolkit.inference.fit import Snapshot, by_stage
 from dptoolkit.inference.problem import Problem
 from dptoolkit.session.race import Race
 from dptoolkit.session.setup import Minimum, Setup
@@ -115,14 +115,7 @@ class LiveFit(Race):
 
 def losses_above(history: Sequence[Snapshot], minima: Sequence[Minimum]) -> tuple[np.ndarray, np.ndarray]:
     """(steps, losses above the minimum of their stage); nan where one stage follows another."""
-    steps, heights = [], []
-    for number, snapshot in enumerate(history):
-        if number and history[number - 1].stage != snapshot.stage:
-            steps.append(np.nan)
-            heights.append(np.nan)
-        steps.append(float(snapshot.step))
-        heights.append(snapshot.loss - minima[snapshot.stage].loss)
-    return np.array(steps), np.array(heights)
+    return by_stage(history, [snapshot.loss - minima[snapshot.stage].loss for snapshot in history])
 
 
 def _around(planes: Sequence[Any], n_channels: int) -> Window:

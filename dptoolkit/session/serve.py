@@ -14,6 +14,7 @@ from typing import Any
 import dptoolkit
 from dptoolkit.io.errors import InputError
 from dptoolkit.session.jobs import Job
+from dptoolkit.session.upload import MAX_UPLOAD
 from dptoolkit.views.theme import THEME_JS, css
 from dptoolkit.workers import Progress
 
@@ -21,8 +22,6 @@ COMPILED = ("calibration", "landscape", "live_fit", "valley")
 """Apps whose first session of a process compiles."""
 SWITCH = 5e-4
 """How long a thread that fits may keep the interpreter from the one that answers browsers [s]."""
-MAX_UPLOAD = "DPTOOLKIT_MAX_UPLOAD_MB"
-"""Environment variable by which an app learns the largest upload [MB]."""
 
 PICTURES = "pictures"
 """Folder of the pictures of the apps, beside them."""

@@ -1,5 +1,6 @@
 """Files that a browser sends."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,13 @@ from typing import TypeVar
 from dptoolkit.io import InputError
 
 Opened = TypeVar("Opened")
+MAX_UPLOAD = "DPTOOLKIT_MAX_UPLOAD_MB"
+"""Environment variable by which an app learns the largest upload [MB]."""
+
+
+def upload_limit() -> float:
+    """The largest upload [MB]."""
+    return float(os.environ.get(MAX_UPLOAD, "100"))
 
 
 def opened_upload(name: str, content: bytes, max_mb: float, read: Callable[[Path], Opened]) -> Opened:

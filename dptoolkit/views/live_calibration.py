@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import BoxAnnotation, ColumnDataSource, FactorRange, Range1d, Span, Whisker
 
+from dptoolkit.inference.fit import by_stage
 from dptoolkit.views.calibration import budget_section, calibration_report
 from dptoolkit.views.live import parameter_colour, plain_figure, set_changed, steps_end
 from dptoolkit.views.theme import themed, token
@@ -88,17 +89,12 @@ class StillToFall:
 
     def update(self, history: Sequence[Any]) -> None:
         """Show the points of a fit."""
-        steps, falls = [], []
-        for number, snapshot in enumerate(history):
-            if number and history[number - 1].stage != snapshot.stage:
-                steps.append(np.nan)
-                falls.append(np.nan)
-            steps.append(float(snapshot.step))
-            falls.append(float(np.clip(snapshot.expected_decrease, LEAST_FALL, MOST_FALL)))
-        self.source.data = {"x": np.array(steps), "y": np.array(falls)}
+        left = [float(np.clip(snapshot.expected_decrease, LEAST_FALL, MOST_FALL)) for snapshot in history]
+        steps, falls = by_stage(history, left)
+        self.source.data = {"x": steps, "y": falls}
         known = [fall for fall in falls if np.isfinite(fall)]
         set_changed(self.figure.y_range, start=LEAST_FALL / 2, end=10 * max([1.0, *known]))
-        set_changed(self.figure.x_range, start=-0.5, end=steps_end([np.array(steps)]))
+        set_changed(self.figure.x_range, start=-0.5, end=steps_end([steps]))
 
 
 def report_of(model: Any) -> str:

@@ -14,6 +14,8 @@ from dptoolkit.views.landscape import axis_label
 
 PERIOD = 100
 """Time between two looks at a running fit [ms]."""
+READABLE = 0.3
+"""Numbers of a running fit do not change faster [s]."""
 DRAWN_JS = "requestAnimationFrame(() => requestAnimationFrame(() => {drawn.value = source.value}))"
 """Two frames later what was sent before is on the screen."""
 COPY_JS = """

@@ -31,16 +31,16 @@ def parameter_table(rows: Sequence[Any], methods: Sequence[str]) -> str:
         kind = ' class="first held"' if row.held else ' class="first"'
         lines.append(
             f'<tr{kind}><td><span class="bar" style="background:{parameter_colour(place)}"></span>{name}</td>'
-            f"<td>{number(row.truth, digits)}</td><td>{error}</td>"
-            f"<td><small>{number(row.start, digits)}</small></td></tr>"
+            f"<td>{number(row.truth, digits)}</td><td>{error}</td><td></td></tr>"
         )
         for i, value in enumerate(row.values):
             pull = "" if row.held or not np.isfinite(row.pulls[i]) else f"{row.pulls[i]:+.1f}"
             lines.append(
                 f"<tr><td>{dot(i)}<small>{html.escape(methods[i])}</small></td>"
-                f"<td><b>{number(value, digits)}</b></td><td></td><td>{pull}</td></tr>"
+                f"<td><b>{number(value, digits)}</b></td>"
+                f"<td><small>{number(row.start, digits)}</small></td><td>{pull}</td></tr>"
             )
-    head = "<tr><th>parameter [unit]</th><th>truth, value</th><th>error</th><th>start, pull</th></tr>"
+    head = "<tr><th>parameter [unit]</th><th>truth, value</th><th>error, start</th><th>pull</th></tr>"
     return f"{STYLE}<table>{head}{''.join(lines)}</table>"
 
 
