@@ -28,6 +28,7 @@ from dptoolkit import units
 from dptoolkit.charge.nominal import Nominal
 from dptoolkit.detector import LArTPC
 from dptoolkit.geometry import Volumes
+from dptoolkit.light.argon import ArgonLight
 from dptoolkit.optical import OpticalDetector
 from dptoolkit.params import Component, infos, replace
 
@@ -36,7 +37,7 @@ Detector = LArTPC | OpticalDetector
 _ROOM = 2.0
 """Tables provide for diffusion constants up to this many times the nominal ones."""
 
-_SEARCHED = ("charge", "light")
+_SEARCHED = ("charge", "light", "tanks")
 """Sub-packages whose classes a `type:` may name."""
 
 
@@ -62,13 +63,13 @@ def load_tpc(name: str | Path) -> LArTPC:
 
 
 def tpc(detector: Detector) -> LArTPC:
-    """The detector, if it is a TPC."""
+    """The charge of the detector, if it is a TPC; without its light."""
     if not isinstance(detector, LArTPC):
         raise ValueError(
             f"detector {detector.name!r} is of type {type(detector).__name__}, without drift volumes; "
             f"expected a LArTPC: 'dptoolkit detectors' lists them"
         )
-    return detector
+    return dataclasses.replace(detector, light=None)
 
 
 def source_text(name: str | Path) -> str:
@@ -115,8 +116,10 @@ def _argon(config: dict[str, Any], where: str, text: str) -> LArTPC:
     planes = config.pop("planes", None)
     if not isinstance(planes, list) or not planes:
         raise ValueError(f"{where}: planes: expected a list of read-out planes")
-    anode = config.pop("anode", {})
-    kwargs = _fields(LArTPC, config, where, skip=("volumes", "planes", "source"))
+    anode, light = config.pop("anode", {}), config.pop("light", None)
+    kwargs = _fields(LArTPC, config, where, skip=("volumes", "planes", "light", "source"))
+    if light is not None:
+        kwargs["light"] = ArgonLight.from_config(light, volumes, build, f"{where}: light")
     merged = [{**defaults, **plane} if isinstance(plane, dict) else plane for plane in planes]
     nominal = _nominal(kwargs, volumes, merged, anode)
     built = tuple(
@@ -126,6 +129,8 @@ def _argon(config: dict[str, Any], where: str, text: str) -> LArTPC:
     names = [plane.name for plane in built]
     if len(set(names)) != len(names):
         raise ValueError(f"{where}: planes: names must differ, got {names}")
+    if light is not None and kwargs["light"].name in names:
+        raise ValueError(f"{where}: planes: {kwargs['light'].name!r} is the name of the light")
     return LArTPC(volumes=volumes, planes=built, source=text, **kwargs)
 
 
@@ -232,25 +237,27 @@ def _fields(cls: type, config: Mapping[str, Any], where: str, skip: tuple[str, .
             if name in config or field.default is dataclasses.MISSING:
                 values[name] = build(hint, config.get(name), here)
         elif name in config:
-            values[name] = _value(config[name], spec.unit if spec else None, hint, here)
+            unit = spec.unit if spec else field.metadata.get("unit")
+            values[name] = _value(config[name], unit, hint, here)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"{where}: {name!r} is missing")
     return values
 
 
-_STATIC_UNITS = {"pitch": "cm", "distance": "cm", "step": "cm", "dedx_length": "cm", "angle": "rad"}
-_STATIC_UNITS |= {"tick_period": "us", "tick": "us", "radius": "cm", "height": "cm", "spacing": "cm"}
-
-
 def _value(raw: Any, unit: str | None, hint: Any, where: str) -> Any:
-    name = where.rsplit(".", 1)[-1].rsplit(" ", 1)[-1]
+    """A number of a field with a `unit`, a tuple of them, or what else the hint says."""
+    several, kind = typing.get_origin(hint) is tuple, (typing.get_args(hint) or (None,))[0]
+    if several and not isinstance(raw, list | tuple):
+        raise ValueError(f"{where}: expected a list, got {raw!r}")
+    if several and kind in (int, float):
+        return tuple(_value(item, unit, kind, where) for item in raw)
     try:
-        if unit is not None:
+        if hint not in (int, str, bool) and unit is not None:
             return (
                 [units.parse(item, unit) for item in raw] if isinstance(raw, list) else units.parse(raw, unit)
             )
         if hint is float:
-            return units.parse(raw, _STATIC_UNITS.get(name, "1"))
+            return units.parse(raw, "1")
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     if hint in (int, str, bool) and (not isinstance(raw, hint) or (hint is int and isinstance(raw, bool))):

@@ -25,11 +25,12 @@ from dptoolkit.charge.drift import AbstractDrift, Diffusion
 from dptoolkit.charge.field import AbstractField
 from dptoolkit.charge.quanta import Quanta
 from dptoolkit.charge.recombination import AbstractRecombination
-from dptoolkit.events import Electrons, Hits, Segments, Waveforms, bucket, pad
+from dptoolkit.events import Electrons, Hits, Segments, SensorHits, Waveforms, bucket, first_times, pad
 from dptoolkit.geometry import Volumes
-from dptoolkit.params import Component
+from dptoolkit.light.argon import ArgonLight
+from dptoolkit.params import Component, setting
 
-Readout = dict[str, Waveforms | Hits]
+Readout = dict[str, Waveforms | Hits | SensorHits]
 
 
 @runtime_checkable
@@ -55,15 +56,26 @@ class Plane(Protocol):
         ...
 
 
+class LightTimes(eqx.Module):
+    """What light needs beside the cuts of the charge."""
+
+    start: Float[np.ndarray, " e"]
+    """First time of every event [us]."""
+    inside: Float[np.ndarray, " s"]
+    """Part of every segment that is in a drift volume."""
+
+
 class Layout(eqx.Module):
     """Shapes and index tables of one simulation; constant while gradients are taken."""
 
     deposits: DepositLayout
     planes: dict[str, Any]
+    light: LightTimes | None = None
+    """Only where there is light."""
 
 
 class LArTPC(Component):
-    """A liquid-argon time projection chamber, charge only: drift volumes and read-out planes."""
+    """A liquid-argon time projection chamber: drift volumes, read-out planes and, if known, its light."""
 
     recombination: AbstractRecombination
     quanta: Quanta
@@ -72,12 +84,13 @@ class LArTPC(Component):
     diffusion: Diffusion
     volumes: Volumes
     planes: tuple[Plane, ...]
+    light: ArgonLight | None = None
     name: str = eqx.field(static=True, default="LArTPC")
     source: str = eqx.field(static=True, default="", repr=False)
     """YAML text from which it was built."""
-    step: float = eqx.field(static=True, default=0.04)
+    step: float = setting("cm", default=0.04)
     """Length of the lines into which steps are cut and merged [cm]."""
-    dedx_length: float = eqx.field(static=True, default=0.0)
+    dedx_length: float = setting("cm", default=0.0)
     """Length over which dE/dx is averaged before recombination [cm]; 0: steps as they are."""
     room: int = eqx.field(static=True, default=0)
     """Scale to which clouds are padded at least; events padded alike share their compiled code."""
@@ -105,7 +118,7 @@ class LArTPC(Component):
         for plane in self.planes:
             if planes[plane.name].scale != scale:
                 planes[plane.name] = plane.layout(electrons, speed, scale)
-        return Layout(deposits, planes)
+        return Layout(deposits, planes, None if self.light is None else self.light_times(segments, deposits))
 
     def __call__(self, segments: Segments, key: Array | None = None, layout: Layout | None = None) -> Readout:
         """Read-out of every plane by name; `layout` is needed under `jit` and `grad`."""
@@ -118,6 +131,23 @@ class LArTPC(Component):
         lengths = {"step": self.step, "dedx_length": self.dedx_length}
         return deposit_layout(self._pad(segments), self.volumes, **lengths, scale=self.room)
 
+    def light_times(self, segments: Segments, deposits: DepositLayout) -> LightTimes:
+        """For concrete segments and their cuts."""
+        parts = np.asarray(deposits.high - deposits.low, float)
+        inside = np.bincount(deposits.segment, parts, minlength=len(deposits.segment_volume))
+        return LightTimes(first_times(segments), inside)
+
+    def shine(
+        self, segments: Segments, deposits: DepositLayout, times: LightTimes, key: Array | None = None
+    ) -> SensorHits:
+        """The light on all plates."""
+        if self.light is None:
+            raise ValueError(f"detector {self.name!r} has no light")
+        _, photons = self.freed(segments, deposits)
+        start, inside = (jnp.asarray(part, photons.dtype) for part in (times.start, times.inside))
+        volume = jnp.asarray(deposits.segment_volume)
+        return self.light(segments, photons * inside, volume, self.volumes, start, key)
+
     def given(self, layout: Layout, observed: Readout) -> Layout:
         """The layout for predictions of every hit given the `observed` ones before it on its channel.
 
@@ -126,7 +156,7 @@ class LArTPC(Component):
         planes = {
             plane.name: plane.given(layout.planes[plane.name], observed[plane.name]) for plane in self.planes
         }
-        return Layout(layout.deposits, planes)
+        return Layout(layout.deposits, planes, layout.light)
 
     def without_noise(self) -> "LArTPC":
         """The same detector with ideal electronics."""
@@ -175,7 +205,11 @@ def _simulate(detector: LArTPC, segments: Segments, layout: Layout, key: Array |
         of_clouds, *keys = jax.random.split(key, len(detector.planes) + 1)
         electrons = fluctuate(electrons, of_clouds)
     speed = detector.drift.speed(detector.field.nominal())
-    return {
+    readout: Readout = {
         plane.name: plane(electrons, layout.planes[plane.name], speed, plane_key)
         for plane, plane_key in zip(detector.planes, keys, strict=True)
     }
+    if detector.light is not None and layout.light is not None:
+        light_key = None if key is None else jax.random.fold_in(key, len(detector.planes) + 1)
+        readout[detector.light.name] = detector.shine(segments, layout.deposits, layout.light, light_key)
+    return readout

@@ -149,6 +149,14 @@ class SensorHits(eqx.Module):
     valid: Bool[Array, " r"]
 
 
+def first_times(segments: Segments) -> Float[np.ndarray, " e"]:
+    """When the first step of every event begins [us]; 0 for an event without any."""
+    valid, event = np.asarray(segments.valid), np.asarray(segments.event)
+    first = np.full(event[valid].max(initial=0) + 1, np.inf)
+    np.minimum.at(first, event[valid], np.asarray(segments.t0, float)[valid])
+    return np.where(np.isfinite(first), first, 0.0)
+
+
 def deposit_length(de: Float[Array, " n"]) -> Float[Array, " n"]:
     """Length over which a deposit at a point is taken to have lost its energy [cm].
 

@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.events import Segments, SensorHits, bucket, pad
+from dptoolkit.events import Segments, SensorHits, bucket, first_times, pad
 from dptoolkit.light.cherenkov import Cherenkov, Optics
 from dptoolkit.light.direct import Sums, direct_light
 from dptoolkit.light.medium import AbstractMedium
 from dptoolkit.light.sensor import Light, Photosensor
 from dptoolkit.light.spectrum import WAVELENGTHS_NM
 from dptoolkit.light.steps import Pieces, shining
-from dptoolkit.params import Component
+from dptoolkit.params import Component, setting
 from dptoolkit.tanks import AbstractTank, SensorArray
 
 
@@ -45,7 +45,7 @@ class OpticalDetector(Component):
     name: str = eqx.field(static=True, default="OpticalDetector")
     source: str = eqx.field(static=True, default="", repr=False)
     """YAML text from which it was built."""
-    step: float = eqx.field(static=True, default=2.0)
+    step: float = setting("cm", default=2.0)
     """Longest piece of a step that is treated as one source [cm]."""
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class OpticalDetector(Component):
         middle = (np.asarray(segments.start, float) + np.asarray(segments.end, float)) / 2
         largest = float(jnp.max(self.medium.index(jnp.asarray(WAVELENGTHS_NM, jnp.result_type(float)))))
         pieces = shining(segments, self.tank.locate(middle) >= 0, largest, self.step)
-        return LightLayout(pieces, self.tank.sensors, _first_times(segments))
+        return LightLayout(pieces, self.tank.sensors, first_times(segments))
 
     def __call__(
         self, segments: Segments, key: Array | None = None, layout: LightLayout | None = None
@@ -135,10 +135,3 @@ def _photons(detector: OpticalDetector, segments: Segments, layout: LightLayout)
     pieces = jax.tree.map(jnp.asarray, layout.pieces)
     counted = jax.lax.map(lambda chunk: detector.cherenkov.counted(segments, chunk, detector.medium), pieces)
     return jnp.sum(counted)
-
-
-def _first_times(segments: Segments) -> np.ndarray:
-    valid, event = np.asarray(segments.valid), np.asarray(segments.event)
-    first = np.full(event[valid].max(initial=0) + 1, np.inf)
-    np.minimum.at(first, event[valid], np.asarray(segments.t0, float)[valid])
-    return np.where(np.isfinite(first), first, 0.0)

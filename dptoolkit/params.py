@@ -75,6 +75,12 @@ def param(
     return eqx.field(converter=lambda value: _as_array(value, unit), metadata={"param": spec}, **kwargs)
 
 
+def setting(unit: str = "1", default: Any = dataclasses.MISSING) -> Any:
+    """Field of a `Component` for what is fixed when it is built: a number in `unit`, or several."""
+    kwargs = {} if default is dataclasses.MISSING else {"default": default}
+    return eqx.field(static=True, metadata={"unit": unit}, **kwargs)
+
+
 class Component(eqx.Module):
     """Base of everything that declares parameters; checks them when it is built."""
 

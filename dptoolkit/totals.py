@@ -17,7 +17,7 @@ from dptoolkit.charge.deposits import DepositLayout
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.charge.wires import WireLayout, WirePlane
 from dptoolkit.detector import LArTPC, Layout, Readout, arrive
-from dptoolkit.events import Electrons, Hits, Segments, Waveforms
+from dptoolkit.events import Electrons, Hits, Segments, SensorHits
 from dptoolkit.io import Truth, count_outside
 from dptoolkit.optical import OpticalDetector
 
@@ -95,13 +95,7 @@ def truth(detector: Any, segments: Segments, layout: Any, readout: Any) -> dict[
 
 @counted.register
 def _(detector: OpticalDetector, segments: Segments, layout: Any, readout: Any) -> Totals:
-    light = readout[detector.sensor.name]
-    pe, sampled = np.asarray(light.pe, float), bool((light.pe == np.round(light.pe)).all())
-    return Totals(
-        photons_made=float(detector.photons(segments, layout)),
-        pe=float(pe.sum()),
-        sensors_hit=float((pe > 0).sum() if sampled else -np.expm1(-pe).sum()),
-    )
+    return Totals(photons_made=float(detector.photons(segments, layout)), **_light_sums(readout))
 
 
 @truth.register
@@ -124,6 +118,7 @@ def _(detector: LArTPC, segments: Segments, layout: Layout, readout: Readout) ->
         electrons_at_anode=float(np.asarray(electrons.n, float).sum()),
         electrons_collected=_collected(detector, electrons, layout, readout),
         **_hit_sums(readout, segments),
+        **_light_sums(readout),
     )
 
 
@@ -212,7 +207,7 @@ def _collected(detector: LArTPC, electrons: Electrons, layout: Layout, readout: 
 
 
 def _hit_sums(readout: Readout, segments: Segments) -> dict[str, Any]:
-    pixels = [plane for plane in readout.values() if not isinstance(plane, Waveforms)]
+    pixels = [plane for plane in readout.values() if isinstance(plane, Hits)]
     if not pixels:
         return {}
     valid, event = np.asarray(segments.valid), np.asarray(segments.event)
@@ -227,6 +222,15 @@ def _hit_sums(readout: Readout, segments: Segments) -> dict[str, Any]:
         charge += float(weight.sum())
         moment += float((weight * np.where(happens > 0, since, 0.0)).sum())
     return {"hits": hits, "hit_charge": charge, "hit_charge_time": moment}
+
+
+def _light_sums(readout: Readout) -> dict[str, Any]:
+    light = [part for part in readout.values() if isinstance(part, SensorHits)]
+    if not light:
+        return {}
+    pe = np.concatenate([np.asarray(part.pe, float)[np.asarray(part.valid)] for part in light])
+    sampled = bool((pe == np.round(pe)).all())
+    return {"pe": float(pe.sum()), "sensors_hit": float((pe > 0).sum() if sampled else -np.expm1(-pe).sum())}
 
 
 def _add(first: float | None, second: float | None) -> float | None:

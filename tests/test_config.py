@@ -23,7 +23,7 @@ VOLUMES = {
 }
 
 
-OPTICAL = {"super-k"}
+OPTICAL = {"hyper-k", "iwcd", "super-k", "wcte"}
 """Tested with the tanks."""
 
 

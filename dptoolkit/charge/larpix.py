@@ -26,7 +26,7 @@ from dptoolkit.charge.averages import (
 )
 from dptoolkit.charge.first_passage import first_passage, reset_grid
 from dptoolkit.charge.pixel_hits import Before, PerHit, PerPixel, PixelHits
-from dptoolkit.params import Component, param
+from dptoolkit.params import Component, param, setting
 
 Waveform = Float[Array, "p t"]
 
@@ -77,7 +77,7 @@ class LArPix(Component):
     v_cm: Array = param(284.3, "mV", bounds=(0.0, 700.0), symbol="V_cm", reference="larnd-sim")
     v_pedestal: Array = param(580.0, "mV", bounds=(0.0, 1000.0), symbol="V_ped", reference="larnd-sim")
     bits: int = eqx.field(static=True, default=8)
-    tick: float = eqx.field(static=True, default=0.1)
+    tick: float = setting("us", default=0.1)
     """[us]"""
     max_hits: int = eqx.field(static=True, default=8)
 

@@ -24,7 +24,7 @@ from dptoolkit.charge.pixel_hits import Before, PixelHits
 from dptoolkit.charge.pixel_layout import PixelLayout, restricted, with_all_pads
 from dptoolkit.charge.tiles import deal
 from dptoolkit.events import Electrons, Hits
-from dptoolkit.params import Component
+from dptoolkit.params import Component, setting
 
 CLOUDS = 8
 """Clouds of a work item."""
@@ -50,7 +50,7 @@ class PixelPlane(Component):
     table: PadTable
     front_end: LArPix
     name: str = eqx.field(static=True, default="pixels")
-    pitch: float = eqx.field(static=True, default=0.4434)
+    pitch: float = setting("cm", default=0.4434)
     n_columns: int = eqx.field(static=True, default=140)
     n_rows: int = eqx.field(static=True, default=280)
     drift_tiles: int = eqx.field(static=True, default=36)

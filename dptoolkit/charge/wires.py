@@ -33,7 +33,7 @@ from dptoolkit.charge.wire_response import (
 )
 from dptoolkit.charge.wire_spectra import node_spectra, sampled
 from dptoolkit.events import Electrons, Waveforms, growth, scale_of
-from dptoolkit.params import Component, param
+from dptoolkit.params import Component, param, setting
 
 CLOUDS = 32
 """Clouds of a work item."""
@@ -78,12 +78,12 @@ class WirePlane(Component):
     noise_taps: Float[np.ndarray, " k"]
     gain: Array = param(1.0, "1", bounds=(0.2, 5.0), symbol="g", reference="relative to nominal")
     name: str = eqx.field(static=True, default="Y")
-    pitch: float = eqx.field(static=True, default=0.3)
-    angle: float = eqx.field(static=True, default=0.0)
+    pitch: float = setting("cm", default=0.3)
+    angle: float = setting("rad", default=0.0)
     """Of the wires from the vertical [rad]."""
-    distance: float = eqx.field(static=True, default=0.0)
+    distance: float = setting("cm", default=0.0)
     """Behind the reference plane of the anode [cm]."""
-    tick_period: float = eqx.field(static=True, default=0.5)
+    tick_period: float = setting("us", default=0.5)
     """[us]"""
     n_ticks: int = eqx.field(static=True, default=4096)
     n_wires: int = eqx.field(static=True, default=256)

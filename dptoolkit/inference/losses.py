@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.linalg import toeplitz
 
-from dptoolkit.events import Hits, Waveforms
+from dptoolkit.events import Hits, SensorHits, Waveforms
 from dptoolkit.inference.alignment import Observables
 
 Residuals = Float[Array, " r"]
@@ -335,10 +335,13 @@ def _need(part: Any, kind: type, name: str, what: str) -> None:
 
 
 def _samples(predicted: Observables, observed: Observables):
-    """(prediction, observation, which of them exist) of everything that is sampled."""
+    """(prediction, observation, which of them exist) of samples, or of photoelectrons on sensors."""
     for name, mine in predicted.items():
-        _need(mine, Waveforms, name, "samples")
-        yield mine.samples, observed[name].samples, mine.mask()
+        if isinstance(mine, SensorHits):
+            yield mine.pe, observed[name].pe, mine.valid
+        else:
+            _need(mine, Waveforms, name, "samples or photoelectrons")
+            yield mine.samples, observed[name].samples, mine.mask()
 
 
 def _hits(predicted: Observables, observed: Observables):

@@ -27,7 +27,11 @@ NEAR = 50.0
 ROUNDING = 1e-6
 """Part of a loss that a sum in single precision does not resolve."""
 ENOUGH = 0.01
-"""The most that is left to fall, for that reason, of large losses: a seventh of a standard deviation."""
+"""The most that may be left where rounding or a jump hides it: a seventh of a standard deviation."""
+LAST_TRIES = 3
+"""How often a step is shortened where no more than that is left."""
+
+NO_DIRECTION = "no direction lowers the loss"
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,10 @@ class GaussNewton(AbstractMethod):
         reached = self.at(problem, trial, found, max(damping / 10, 1e-9))
         if _better(reached, state):
             return reached
+        if tries + 1 >= LAST_TRIES and state.expected_decrease < ENOUGH:
+            return _end(state, True, _stuck(state.expected_decrease))
         if tries + 1 == self.tries:
-            return _end(state, False, "no direction lowers the loss")
+            return _end(state, False, NO_DIRECTION)
         return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
 
     def _least(self, state: State) -> float:
@@ -167,7 +173,7 @@ class ConjugateGaussNewton(AbstractMethod):
             if np.isfinite(loss) and loss < state.loss:
                 return State(trial, loss, (slope, max(damping / 5, 1e-6)), expected)
             damping = 10 * damping
-        return _end(state, False, "no direction lowers the loss")
+        return _end(state, False, NO_DIRECTION)
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
         return {**_saved(state), "gradient": state.memory[0], "damping": np.array(state.memory[1])}
@@ -295,6 +301,10 @@ def _update(rule: optax.GradientTransformation, gradient: Array, memory: Any, z:
 
 def _small(expected: float, tolerance: float) -> str:
     return f"expected decrease of the loss {expected:.1e} < {tolerance:.1e}"
+
+
+def _stuck(expected: float) -> str:
+    return f"no step lowers the loss, whose expected decrease {expected:.1e} < {ENOUGH:g}"
 
 
 def _step_inside(normal: Normal, damping: float, room: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

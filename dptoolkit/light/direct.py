@@ -32,10 +32,10 @@ NEAREST = 0.5
 class Sums(eqx.Module):
     """Photoelectrons of every sensor, and the sums of their times and squared times."""
 
-    pe: PerSensor
-    time: PerSensor
+    pe: Float[Array, "*k"]
+    time: Float[Array, "*k"]
     """[pe ns]"""
-    square: PerSensor
+    square: Float[Array, "*k"]
     """[pe ns2]"""
 
     def light(self) -> Light:

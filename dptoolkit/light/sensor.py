@@ -1,10 +1,11 @@
 """Photosensors: which photons become photoelectrons, and what is read out of these.
 
-A sensor is a flat round photocathode of `radius`, so its face is seen under pi a^2 cos(eta) / R^2; `slope`
-changes that with the angle eta to its normal. Photoelectrons are Poisson, their charge a Gamma distribution
-of mean `gain` and relative spread `charge_spread` each, their times Gaussian of width `transit_spread_ns`; a
-sample holds the mean of these times. Shape of the glass, saturation, threshold and dark counts are left out.
+Photoelectrons are Poisson, their charge a Gamma distribution of mean `gain` and relative spread
+`charge_spread` each, their times Gaussian of width `transit_spread_ns`; a sample holds the mean of these
+times. Shape of the glass, saturation, threshold and dark counts are left out.
 """
+
+from typing import ClassVar, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dptoolkit.light.spectrum import WAVELENGTHS_NM
-from dptoolkit.params import Component, param
+from dptoolkit.params import Component, param, setting
 
 R3600_NM = tuple(float(nm) for nm in range(280, 661, 20))
 R3600 = (
@@ -26,59 +27,25 @@ Light = tuple[Float[Array, " r"], Float[Array, " r"], Float[Array, " r"]]
 """Of every row: expected photoelectrons, their mean time and the variance of it [ns, ns2]."""
 
 
-class Photosensor(Component):
-    """All sensors of one kind; `gain` and `time_offset_ns` are those of each."""
+Sensor = TypeVar("Sensor", bound="AbstractSensor")
 
-    radius: float = eqx.field(static=True)
-    """Of the photocathode [cm]."""
-    efficiency: Array = param(
-        R3600, "1", bounds=(0.0, 1.0), symbol="QE", reference="R3600 in WCSim; at `efficiency_nm`"
-    )
-    collection: Array = param(
-        1.0, "1", bounds=(0.2, 1.5), symbol="CE", typical=(0.85, 1.15), scale="log",
-        reference="of photoelectrons, all sensors; R3600 in WCSim",
-    )  # fmt: skip
-    slope: Array = param(
-        0.0, "1", bounds=(-1.0, 1.0), symbol="s", reference="acceptance 1 + s (1 - cos eta); R3600 in WCSim"
-    )
-    transit_spread_ns: Array = param(
-        2.1, "ns", bounds=(0.0, 20.0), symbol="TTS", reference="R3600, one photoelectron; Super-Kamiokande"
-    )
-    charge_spread: Array = param(
-        1.03, "1", bounds=(0.05, 1.3), symbol="sigma_q", reference="R3600 in WCSim, tail included"
-    )
-    gain: Array = param(1.0, "1", bounds=(0.0, 10.0), symbol="g", reference="of every sensor")
-    time_offset_ns: Array = param(0.0, "ns", bounds=(-1e4, 1e4), symbol="t0", reference="of every sensor")
-    efficiency_nm: tuple[float, ...] = eqx.field(static=True, default=R3600_NM, converter=tuple)
-    name: str = eqx.field(static=True, default="pmt")
 
-    def __check_init__(self) -> None:
-        if not self.radius > 0:
-            raise ValueError(f"Photosensor.radius = {self.radius:g} cm: expected a positive length")
-        if np.shape(self.efficiency) != (len(self.efficiency_nm),):
-            raise ValueError(
-                f"Photosensor.efficiency: expected {len(self.efficiency_nm)} values, one for each of "
-                f"efficiency_nm, got shape {np.shape(self.efficiency)}"
-            )
+class AbstractSensor(Component):
+    """What becomes of photoelectrons, whatever made them."""
 
-    def for_all(self, n: int) -> "Photosensor":
-        """The same with a gain and a time offset for each of `n` sensors."""
-        return eqx.tree_at(
-            lambda s: (s.gain, s.time_offset_ns),
-            self,
-            tuple(_one_each(name, getattr(self, name), n) for name in ("gain", "time_offset_ns")),
+    transit_spread_ns: eqx.AbstractVar[Array]
+    charge_spread: eqx.AbstractVar[Array]
+    gain: eqx.AbstractVar[Array]
+    time_offset_ns: eqx.AbstractVar[Array]
+    each: ClassVar[tuple[str, ...]] = ("gain", "time_offset_ns")
+    """Parameters that every sensor has for itself."""
+
+    def for_all(self: Sensor, n: int) -> Sensor:
+        """The same with a value of its own for each of `n` sensors."""
+        values = tuple(
+            _one_each(f"{type(self).__name__}.{name}", getattr(self, name), n) for name in self.each
         )
-
-    def spectrum(self) -> Float[Array, " w"]:
-        """Photoelectrons per photon that hits the face head on, at `WAVELENGTHS_NM`."""
-        efficiency = jnp.interp(
-            WAVELENGTHS_NM, np.array(self.efficiency_nm), self.efficiency, left=0.0, right=0.0
-        )
-        return self.collection * efficiency
-
-    def acceptance(self, cosine: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Relative to a flat face; `cosine` of the angle to the normal."""
-        return 1 + self.slope * (1 - cosine)
+        return eqx.tree_at(lambda s: tuple(getattr(s, name) for name in s.each), self, values)
 
     def expect(self, light: Light, sensor: Int[Array, " r"]) -> tuple[Light, Float[Array, " r"]]:
         """((photoelectrons, time, width of the time of one of them), charge) on `sensor` of every row."""
@@ -103,6 +70,56 @@ class Photosensor(Component):
         )
 
 
+class Photosensor(AbstractSensor):
+    """Photomultipliers of one kind, each a flat round photocathode of `radius`.
+
+    So its face is seen under pi a^2 cos(eta) / R^2; `slope` changes that with the angle eta to its normal.
+    """
+
+    radius: float = setting("cm")
+    """Of the photocathode [cm]."""
+    efficiency: Array = param(
+        R3600, "1", bounds=(0.0, 1.0), symbol="QE", reference="R3600 in WCSim; at `efficiency_nm`"
+    )
+    collection: Array = param(
+        1.0, "1", bounds=(0.2, 1.5), symbol="CE", typical=(0.85, 1.15), scale="log",
+        reference="of photoelectrons, all sensors; R3600 in WCSim",
+    )  # fmt: skip
+    slope: Array = param(
+        0.0, "1", bounds=(-1.0, 1.0), symbol="s", reference="acceptance 1 + s (1 - cos eta); R3600 in WCSim"
+    )
+    transit_spread_ns: Array = param(
+        2.1, "ns", bounds=(0.0, 20.0), symbol="TTS", reference="R3600, one photoelectron; Super-Kamiokande"
+    )
+    charge_spread: Array = param(
+        1.03, "1", bounds=(0.05, 1.3), symbol="sigma_q", reference="R3600 in WCSim, tail included"
+    )
+    gain: Array = param(1.0, "1", bounds=(0.0, 10.0), symbol="g", reference="of every sensor")
+    time_offset_ns: Array = param(0.0, "ns", bounds=(-1e4, 1e4), symbol="t0", reference="of every sensor")
+    efficiency_nm: tuple[float, ...] = setting("nm", default=R3600_NM)
+    name: str = eqx.field(static=True, default="pmt")
+
+    def __check_init__(self) -> None:
+        if not self.radius > 0:
+            raise ValueError(f"Photosensor.radius = {self.radius:g} cm: expected a positive length")
+        if np.shape(self.efficiency) != (len(self.efficiency_nm),):
+            raise ValueError(
+                f"Photosensor.efficiency: expected {len(self.efficiency_nm)} values, one for each of "
+                f"efficiency_nm, got shape {np.shape(self.efficiency)}"
+            )
+
+    def spectrum(self) -> Float[Array, " w"]:
+        """Photoelectrons per photon that hits the face head on, at `WAVELENGTHS_NM`."""
+        efficiency = jnp.interp(
+            WAVELENGTHS_NM, np.array(self.efficiency_nm), self.efficiency, left=0.0, right=0.0
+        )
+        return self.collection * efficiency
+
+    def acceptance(self, cosine: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Relative to a flat face; `cosine` of the angle to the normal."""
+        return 1 + self.slope * (1 - cosine)
+
+
 def _gamma(shape: Float[Array, " r"], normal: Float[Array, " r"]) -> Float[Array, " r"]:
     """Gamma numbers of a `shape` near 1 or above, of normal ones: their cube root is nearly normal.
 
@@ -118,5 +135,5 @@ def _one_each(name: str, values: Array, n: int) -> Array:
     if jnp.ndim(values) == 0:
         return jnp.full(n, values)
     if values.shape != (n,):
-        raise ValueError(f"Photosensor.{name}: expected one value, or {n}, got shape {values.shape}")
+        raise ValueError(f"{name}: expected one value, or {n}, got shape {values.shape}")
     return values

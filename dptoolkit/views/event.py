@@ -18,7 +18,7 @@ from dptoolkit.views.link import Places, freed_electrons, pixel_places, wire_pla
 from dptoolkit.views.linked import Plane, pixel_figures, wire_figures
 from dptoolkit.views.pixels import PixelGrid
 from dptoolkit.views.segments3d import scene
-from dptoolkit.views.sensors import Wall, sensor_points
+from dptoolkit.views.sensors import Wall, plate_map, sensor_points
 
 MAX_TABS = 12
 """Volumes with signals that get a tab of their own, the largest first."""
@@ -77,17 +77,18 @@ def readout_layout(view: EventView) -> LayoutDOM | None:
     """All planes of the event, a tab for every drift volume or assembly with signals; None without any."""
     found: dict[str, list[Shown]] = {}
     for plane, readout in _planes(view):
-        if isinstance(readout, SensorHits) and not isinstance(view.detector, OpticalDetector):
-            continue  # where its sensors are, only the detector knows
+        if isinstance(readout, SensorHits):
+            continue
         for group in groups(readout, view.event):
             found.setdefault(_label(view, plane, group), []).append((plane, group))
     names = [plane for plane, _ in _planes(view)]
+    lit = [name for name, readout in _planes(view) if isinstance(readout, SensorHits) and _shines(view, name)]
     tabs = [
         TabPanel(
             child=_grid(view, sorted(shown, key=lambda part: (names.index(part[0]), part[1]))), title=label
         )
         for label, shown in list(found.items())[:MAX_TABS]
-    ]
+    ] + [TabPanel(child=_wall_tabs(view, name), title=name) for name in lit]
     if not tabs:
         return None
     if len(tabs) == 1:
@@ -152,9 +153,6 @@ def _plane_summary(plane: str, readout: Readout, event: int) -> list[Row]:
 
 
 def _grid(view: EventView, shown: list[Shown]) -> LayoutDOM:
-    walls = [_wall_tabs(view, name) for name, _ in shown if isinstance(view.readout[name], SensorHits)]
-    if walls:
-        return walls[0]
     wires = [(name, group) for name, group in shown if isinstance(view.readout[name], Waveforms)]
     plots = wire_figures(_wire_planes(view, wires), view.limit) if wires else []
     for name, group in shown:
@@ -166,15 +164,26 @@ def _grid(view: EventView, shown: list[Shown]) -> LayoutDOM:
     return GridBox(children=cells, sizing_mode="stretch_both", spacing=4)
 
 
+def _shines(view: EventView, name: str) -> bool:
+    """Whether there is light to show; where its sensors are, only the detector knows."""
+    known = isinstance(view.detector, OpticalDetector) or (
+        view.argon is not None and view.argon.light is not None
+    )
+    return known and bool(groups(view.readout[name], view.event))
+
+
 def _wall_tabs(view: EventView, name: str) -> LayoutDOM:
-    """The unrolled wall by charge and by time."""
+    """The walls with their sensors by charge and by time."""
     hits = view.readout[name]
-    assert isinstance(hits, SensorHits) and isinstance(view.detector, OpticalDetector)
-    wall = Wall.of(view.detector)
-    tabs = [
-        TabPanel(child=draw(sensor_points(hits, wall, view.event, color=color)), title=color)
-        for color in ("charge", "time")
-    ]
+    assert isinstance(hits, SensorHits)
+    tabs = []
+    for color in ("charge", "time"):
+        if isinstance(view.detector, OpticalDetector):
+            figure = sensor_points(hits, Wall.of(view.detector), view.event, color=color)
+        else:
+            assert view.argon is not None
+            figure = plate_map(hits, view.argon, view.event, color=color)
+        tabs.append(TabPanel(child=draw(figure), title=color))
     return Tabs(tabs=tabs, sizing_mode="stretch_both", stylesheets=[TAB_STYLE])
 
 

@@ -1,4 +1,4 @@
-"""Photosensors on the wall of a tank, unrolled: charge or time of every sensor, in its place and size."""
+"""Light in its place and size: photosensors on the unrolled wall of a tank, plates on the walls of a TPC."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +7,7 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import Circle, DataRange1d
 
+from dptoolkit.detector import LArTPC
 from dptoolkit.events import SensorHits
 from dptoolkit.optical import OpticalDetector
 from dptoolkit.views.elements import Hook, in_theme, inked, quantity, replace_glyph, styled, without_grid
@@ -21,7 +22,7 @@ HOVER = [
     ("photoelectrons", "@pe{0.00}"),
     ("time", "@time{0.0} ns"),
 ]
-CIRCLE = np.linspace(0, 2 * np.pi, 181)
+CORNERS = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Wall:
     """Name of the surface of every sensor."""
     outline: list[np.ndarray]
     """Lines around the surfaces."""
+    axes: tuple[str, str]
+    """What the axes of the picture are called."""
 
     @classmethod
     def of(cls, detector: OpticalDetector) -> "Wall":
@@ -43,7 +46,7 @@ class Wall:
         tank = detector.tank
         names = np.array(tank.surfaces)[tank.sensors.surface]
         lines = [line / 100 for line in tank.unrolled_outline()]
-        return cls(tank.unrolled() / 100, detector.sensor.radius / 100, names, lines)
+        return cls(tank.unrolled() / 100, detector.sensor.radius / 100, names, lines, tank.unrolled_axes)
 
 
 def sensor_points(
@@ -66,13 +69,7 @@ def sensor_points(
     lit = styled(
         points,
         title=title,
-        color=color,
-        cmap=VISIBLE["light"],
-        clim=_limits(columns, color),
-        cnorm="log" if color == "charge" else "linear",
-        colorbar=True,
-        clabel="pe" if color == "charge" else "ns",
-        **{**SLIM, "cticks": None if color == "charge" else SLIM["cticks"]},
+        **_coloured(columns, color),
         tools=["hover"],
         hover_tooltips=HOVER,
         hooks=[in_theme("color_color_mapper", palette=VISIBLE), _as_discs(wall.radius), without_grid],
@@ -81,11 +78,96 @@ def sensor_points(
     return styled(
         outline * without * lit,
         title=title,
-        xlabel="around the barrel [m]",
-        ylabel="height [m]",
+        xlabel=f"{wall.axes[0]} [m]",
+        ylabel=f"{wall.axes[1]} [m]",
         show_grid=False,
         hooks=[_equal_scales],
     )
+
+
+def plate_map(
+    hits: SensorHits, detector: LArTPC, event: int = 0, *, color: Literal["charge", "time"] = "charge"
+) -> hv.Overlay:
+    """The plates of all drift volumes, wall beside wall: charge on a logarithmic scale, or mean time [ns]."""
+    if detector.light is None:
+        raise ValueError(
+            f"detector {detector.name!r} has no light, so the places of its plates are not known"
+        )
+    walls = plate_walls(detector)
+    lit = np.asarray(hits.valid) & (np.asarray(hits.event) == event) & (np.asarray(hits.pe) > SHOWN)
+    row = np.flatnonzero(lit)
+    plate = np.asarray(hits.sensor)[row]
+    columns = {
+        **{name: walls.corners[plate, k].astype(np.float32) for k, name in enumerate(CORNERS)},
+        "sensor": plate.astype(np.int32),
+        "surface": walls.volume[plate],
+        "charge": np.asarray(hits.charge, np.float32)[row],
+        "pe": np.asarray(hits.pe, np.float32)[row],
+        "time": np.asarray(hits.time_ns, np.float32)[row],
+    }
+    dimensions = [quantity("sensor"), quantity("surface"), quantity("charge", "pe"), quantity("pe"),
+                  quantity("time", "ns")]  # fmt: skip
+    title = f"{detector.light.name}, {'charge' if color == 'charge' else 'mean time'}"
+    every = styled(
+        hv.Rectangles(walls.corners), hooks=[inked(fill_color="page", line_color="muted")], line_width=0.5
+    )
+    boxes = styled(
+        hv.Rectangles(columns, list(CORNERS), dimensions),
+        title=title,
+        **_coloured(columns, color),
+        line_width=0,
+        tools=["hover"],
+        hover_tooltips=HOVER,
+        hooks=[in_theme("color_color_mapper", palette=VISIBLE), without_grid],
+    )
+    return styled(
+        every * boxes,
+        title=title,
+        xlabel=f"walls of {', '.join(dict.fromkeys(walls.volume))}, side by side [m]",
+        ylabel="along the walls [m]",
+        show_grid=False,
+        show_legend=False,
+    )
+
+
+@dataclass(frozen=True)
+class PlateWalls:
+    """Where the plates of a TPC are in the picture [m]."""
+
+    corners: np.ndarray
+    """x0, y0, x1, y1 of every plate (k, 4)."""
+    volume: np.ndarray
+    """Name of the drift volume of every plate."""
+
+
+def plate_walls(detector: LArTPC) -> PlateWalls:
+    """The two walls of every drift volume, side by side, upright where a plate has an upright side."""
+    assert detector.light is not None
+    plates, volumes = detector.light.plates, detector.volumes
+    upright = np.abs(plates.sides @ volumes.up[0]) > 0.5
+    order = np.where(upright[:, :1], [[1, 0]], [[0, 1]])  # of the two sides: across, then up
+    middle = np.take_along_axis(np.einsum("pk,psk->ps", plates.center, plates.sides), order, axis=1)
+    reach = np.take_along_axis(plates.half, order, axis=1)
+    one = np.concatenate([middle - reach, middle + reach], axis=1) / 100
+    width = 1.25 * (one[:, 2].max() - one[:, 0].min())
+    side = (plates.inwards.sum(axis=1) < 0).astype(float)
+    place = (2 * np.arange(len(volumes))[:, None] + side) * width - one[:, 0].min()
+    shifted = one + place[..., None] * np.array([1.0, 0.0, 1.0, 0.0])
+    return PlateWalls(shifted.reshape(-1, 4), np.repeat(np.array(volumes.names), len(plates)))
+
+
+def _coloured(columns: dict[str, np.ndarray], color: str) -> dict[str, Any]:
+    """Options of colours by charge or time."""
+    return {
+        "color": color,
+        "cmap": VISIBLE["light"],
+        "clim": _limits(columns, color),
+        "cnorm": "log" if color == "charge" else "linear",
+        "colorbar": True,
+        "clabel": "pe" if color == "charge" else "ns",
+        **SLIM,
+        "cticks": None if color == "charge" else SLIM["cticks"],
+    }
 
 
 def sensor_columns(hits: SensorHits, wall: Wall, event: int = 0) -> dict[str, np.ndarray]:

@@ -61,3 +61,26 @@ def test_a_geant4_muon_in_super_k_goes_from_steps_to_a_ring_on_a_page(data: Path
     cli("view", output, "-o", tmp_path / "sk.html")
     page = (tmp_path / "sk.html").read_text()
     assert "direct light, charge" in page and "<script src=" not in page
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["wcte", "iwcd", "hyper-k"])
+def test_a_geant4_electron_makes_a_ring_in_every_other_tank(data: Path, name: str) -> None:
+    detector = load_detector(name)
+    events, _ = place(read_segments(data / "geant4/water_e_200.h5").select(slice(0, 1)), detector.region)
+    prompt = take(events.segments, np.asarray(events.segments.t0) < PROMPT)
+    (light,) = detector(prompt).values()
+    pe, position = np.asarray(light.pe), detector.tank.sensors.position
+    coverage = len(pe) * np.pi * detector.sensor.radius**2 / _wall(detector.tank)
+    made = float(detector.photons(prompt, detector.layout(prompt)))
+    efficiency = float(detector.sensor.spectrum().max())
+    assert 0.2 < pe.sum() / (made * coverage * efficiency) < 1.5
+    start, end = np.asarray(prompt.start), np.asarray(prompt.end)
+    towards = np.average(end - start, axis=0, weights=np.asarray(prompt.de))
+    line = position - np.average(start, axis=0, weights=np.asarray(prompt.de))
+    angle = np.degrees(np.arccos(line @ towards / np.linalg.norm(line, axis=1) / np.linalg.norm(towards)))
+    assert 34 < np.average(angle, weights=pe) < 55
+
+
+def _wall(tank) -> float:
+    return 2 * np.pi * tank.radius * (tank.radius + tank.height)

@@ -179,6 +179,19 @@ def test_a_step_across_a_jump_of_the_loss_is_not_taken_back_and_forth():
     assert not _better(replace(before, loss=0.1, expected_decrease=0.9), before), "a jump, not a step"
 
 
+@pytest.mark.parametrize("left, converged", [(0.005, True), (0.5, False)])
+def test_where_no_step_helps_a_fit_has_converged_only_if_little_is_left(problem, left, converged):
+    """A loss that jumps hides the last of its way down."""
+    method, z = GaussNewton(), problem.start
+    normal = problem.normal(z)
+    worse = replace(normal, loss=normal.loss + 100.0)
+    state = replace(method.begin(problem, z), expected_decrease=left)
+    while not state.stopped:
+        state = method.judged(problem, state, z + 0.1, worse)
+    assert state.converged == converged and "lowers the loss" in state.stopped
+    assert state.z is z
+
+
 def test_misuse_is_named(problem):
     with pytest.raises(ValueError, match="method 'newton' is unknown"):
         fit(problem, method="newton")

@@ -11,7 +11,10 @@ import pytest
 from dptoolkit.events import pad, take
 from dptoolkit.light.cherenkov import Optics
 from dptoolkit.light.direct import below
+from dptoolkit.light.sensor import Photosensor
+from dptoolkit.optical import OpticalDetector
 from dptoolkit.params import free, infos, replace
+from dptoolkit.tanks import Cylinder, ModuleCylinder, MultiPMT, Sphere
 from tests.light.makers import STRAIGHT, clear_tank, small_tank, track
 from tests.light.oracle import count, emit
 from tests.tracks import together
@@ -221,9 +224,22 @@ def test_a_sensor_gets_no_more_light_than_is_made_however_close():
     assert max(seen) > 0 and max(seen) < made
 
 
-def test_photons_one_by_one_agree_in_sum_pattern_and_time():
+TANKS = {
+    "cylinder": (Cylinder(600.0, 700.0, 100.0, 37, 6, 89, 89), 25.4),
+    "sphere": (Sphere(600.0, 500), 25.4),
+    "domes": (
+        ModuleCylinder(400.0, 500.0, 16, 4, 110.0, (3, 4, 3), module=MultiPMT(radius=50.0)), 8.0
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", TANKS)
+def test_photons_one_by_one_agree_in_sum_pattern_and_time(shape):
     """Analog photons along the steps, and all discs tried for each of them."""
-    detector = small_tank(radiation_length=STRAIGHT, spacing=100.0, columns=37, rows=6, top=89, bottom=89)
+    tank, radius = TANKS[shape]
+    straight = small_tank(radiation_length=STRAIGHT)
+    sensor = Photosensor(radius=radius, collection=1.0 if radius > 10 else 1.5)
+    detector = OpticalDetector(tank, straight.medium, straight.cherenkov, sensor)
     segments, rng = track(90.0, 90), np.random.default_rng(11)
     light = lit(detector, segments)
     photons = emit(detector, segments, 40_000, rng)

@@ -1,0 +1,159 @@
+"""Light of liquid argon beside its charge: what a segment does not give as electrons, it gives as photons.
+
+A plate sees its own drift volume only: cathode and module walls are opaque.
+"""
+
+from math import gcd
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from dptoolkit import units
+from dptoolkit.events import Segments, SensorHits
+from dptoolkit.geometry import Volumes
+from dptoolkit.light.direct import Sums
+from dptoolkit.light.plates import AXES, Plates
+from dptoolkit.light.scintillation import Scintillation
+from dptoolkit.light.sensor import AbstractSensor
+from dptoolkit.light.visibility import AbstractVisibility
+from dptoolkit.params import Component, param
+
+NODES = (0.5 - 0.5 / np.sqrt(3), 0.5 + 0.5 / np.sqrt(3))
+"""Of Gauss and Legendre: a segment shines from two points, half its light each."""
+AT_ONCE = 4096
+"""Segments whose light is computed together at most."""
+
+
+class LightPlate(AbstractSensor):
+    """Collectors that shift and detect the light of argon; every plate has its own efficiency."""
+
+    efficiency: Array = param(
+        0.01, "1", bounds=(0.0, 1.0), symbol="PDE", reference="photoelectrons per photon that arrives"
+    )
+    transit_spread_ns: Array = param(2.0, "ns", bounds=(0.0, 100.0), symbol="TTS")
+    charge_spread: Array = param(0.2, "1", bounds=(0.05, 1.3), symbol="sigma_q")
+    gain: Array = param(1.0, "1", bounds=(0.0, 10.0), symbol="g", reference="of every plate")
+    time_offset_ns: Array = param(0.0, "ns", bounds=(-1e4, 1e4), symbol="t0", reference="of every plate")
+    each: ClassVar[tuple[str, ...]] = ("efficiency", "gain", "time_offset_ns")
+
+
+class ArgonLight(Component):
+    """Scintillation, the way to the plates of each drift volume, and their read-out."""
+
+    scintillation: Scintillation
+    visibility: AbstractVisibility
+    sensor: LightPlate
+    plates: Plates
+    name: str = eqx.field(static=True, default="light")
+
+    @classmethod
+    def from_config(cls, config: Any, volumes: Volumes, build: Any, where: str) -> "ArgonLight":
+        """From `plates` (lists `centers`, `sizes`, `normal`), `sensor`, `visibility`, `scintillation`.
+
+        The pattern of plates, and of what each has for itself, is repeated in every drift volume.
+        """
+        if not isinstance(config, dict) or "plates" not in config:
+            raise ValueError(f"{where}: expected a mapping with plates, sensor, visibility, scintillation")
+        config = dict(config)
+        plates = _plates(config.pop("plates"), f"{where}.plates")
+        kinds = {"scintillation": Scintillation, "visibility": AbstractVisibility, "sensor": LightPlate}
+        parts = {name: build(kind, config.pop(name, None), f"{where}.{name}") for name, kind in kinds.items()}
+        if config:
+            raise ValueError(
+                f"{where}: unknown key {next(iter(config))!r}; expected plates, {', '.join(kinds)}"
+            )
+        sensor = parts["sensor"]
+        for name in sensor.each:
+            value = getattr(sensor, name)
+            if value.ndim and len(value) == len(plates):
+                tiled = jnp.tile(value, len(volumes))
+                sensor = eqx.tree_at(lambda s, name=name: getattr(s, name), sensor, tiled)
+        parts["sensor"] = sensor.for_all(len(plates) * len(volumes))
+        return cls(plates=plates, **parts)
+
+    def __call__(
+        self,
+        segments: Segments,
+        photons: Float[Array, " n"],
+        volume: Int[Array, " n"],
+        volumes: Volumes,
+        start: Float[Array, " e"],
+        key: Array | None = None,
+    ) -> SensorHits:
+        """Read-out of all plates of all events, event by event and volume by volume.
+
+        `photons` that every segment makes inside its `volume`; `start` is the first time of every event [us].
+        """
+        light = self.expected(segments, photons, volume, volumes, start).light()
+        n_plates = len(volumes) * len(self.plates)
+        event, which = (table.ravel() for table in jnp.indices((len(start), n_plates), dtype=jnp.int32))
+        (pe, time_ns, width), charge = (
+            self.sensor.expect(light, which) if key is None else self.sensor.draw(light, which, key)
+        )
+        return SensorHits(pe, charge, time_ns, width, start[event], which, event, jnp.ones(len(pe), bool))
+
+    def expected(
+        self,
+        segments: Segments,
+        photons: Float[Array, " n"],
+        volume: Int[Array, " n"],
+        volumes: Volumes,
+        start: Float[Array, " e"],
+    ) -> Sums:
+        """Photoelectrons and sums of their times; a row a plate of an event."""
+        delay, spread = self.scintillation.moments()
+        middle = jnp.asarray((volumes.low + volumes.high) / 2, photons.dtype)
+        n_plates = len(self.plates)
+        efficiency = self.sensor.efficiency.reshape(-1, n_plates)
+
+        def of_chunk(part: tuple[Segments, Array, Array]) -> tuple[Sums, Array]:
+            steps, made, where = part
+            since = 1e3 * (steps.t0 - start[steps.event]) + delay
+            nothing = jnp.zeros((len(made), n_plates), made.dtype)
+            sums = Sums(nothing, nothing, nothing)
+            for node in NODES:
+                point = steps.start + node * (steps.end - steps.start) - middle[where]
+                share, late = self.visibility(point, self.plates)
+                pe = jnp.where(steps.valid, made / len(NODES), 0.0)[:, None] * share * efficiency[where]
+                time = since[:, None] + late
+                sums = jax.tree.map(jnp.add, sums, Sums(pe, pe * time, pe * (time**2 + spread)))
+            row = (steps.event * len(volumes) + where)[:, None] * n_plates + jnp.arange(n_plates)
+            return sums, row
+
+        size = len(start) * len(volumes) * n_plates
+        rows = gcd(len(photons), AT_ONCE)
+        chunks = jax.tree.map(lambda x: x.reshape(-1, rows, *x.shape[1:]), (segments, photons, volume))
+
+        def add(total: Sums, part: tuple[Segments, Array, Array]) -> tuple[Sums, None]:
+            sums, row = of_chunk(part)
+            added = jax.tree.map(lambda x: jax.ops.segment_sum(x.ravel(), row.ravel(), size), sums)
+            return jax.tree.map(jnp.add, total, added), None
+
+        nothing = jnp.zeros(size, photons.dtype)
+        sums, _ = jax.lax.scan(jax.checkpoint(add), Sums(nothing, nothing, nothing), chunks)
+        return sums
+
+
+def _plates(config: Any, where: str) -> Plates:
+    if not isinstance(config, dict) or set(config) != {"centers", "sizes", "normal"}:
+        raise ValueError(f"{where}: expected a mapping with centers, sizes and normal, got {config!r}")
+    if config["normal"] not in tuple(AXES):
+        raise ValueError(f"{where}: normal {config['normal']!r}: expected x, y or z")
+    try:
+        center = np.array([[units.parse(x, "cm") for x in row] for row in config["centers"]])
+        size = np.array([[units.parse(x, "cm") for x in row] for row in config["sizes"]])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from None
+    axis = AXES.index(config["normal"])
+    if center.ndim != 2 or center.shape[1] != 3 or size.shape != (len(center), 2):
+        raise ValueError(
+            f"{where}: expected centers of three lengths and as many sizes of two, "
+            f"got shapes {center.shape} and {size.shape}"
+        )
+    if (size <= 0).any() or (center[:, axis] == 0).any():
+        raise ValueError(f"{where}: sizes must be positive, and no plate can lie in the middle of its volume")
+    return Plates.on_walls(center, size, np.full(len(center), axis))
