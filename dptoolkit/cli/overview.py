@@ -1,4 +1,4 @@
-"""One line about a detector, from its YAML alone: building all of them would take a minute."""
+"""One line about a detector, from its YAML alone: building all TPCs would take a minute."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import numpy as np
 import yaml
 
 from dptoolkit import units
-from dptoolkit.config import source_text
+from dptoolkit.config import build, source_text
+from dptoolkit.tanks import AbstractTank
 
 
 def overview(name: str) -> dict[str, Any]:
@@ -17,9 +18,8 @@ def overview(name: str) -> dict[str, Any]:
 
 
 def _optical(config: dict[str, Any]) -> dict[str, Any]:
-    tank = config["tank"]
-    channels = int(tank["columns"]) * int(tank["rows"]) + int(tank.get("top", 0)) + int(tank.get("bottom", 0))
-    return {"kind": "OpticalDetector", "readout": "photosensors", "volumes": 1, "channels": channels}
+    sensors = build(AbstractTank, config["tank"], "tank").sensors
+    return {"kind": "OpticalDetector", "readout": "photosensors", "volumes": 1, "channels": len(sensors)}
 
 
 def _argon(config: dict[str, Any]) -> dict[str, Any]:
@@ -29,11 +29,12 @@ def _argon(config: dict[str, Any]) -> dict[str, Any]:
     planes = [{**defaults, **plane} for plane in config.get("planes", [])]
     wires = [plane for plane in planes if plane.get("type") == "WirePlane"]
     readout = f"wires {' '.join(str(plane.get('name')) for plane in wires)}" if wires else "pixels"
+    plates = len(config["light"]["plates"]["centers"]) if "light" in config else 0
     return {
         "kind": "LArTPC",
-        "readout": readout,
+        "readout": f"{readout}, light" if plates else readout,
         "volumes": n_volumes,
-        "channels": sum(_channels(plane, config, n_volumes) for plane in planes),
+        "channels": sum(_channels(plane, config, n_volumes) for plane in planes) + plates * n_volumes,
     }
 
 
@@ -44,7 +45,7 @@ def _channels(plane: dict[str, Any], config: dict[str, Any], n_volumes: int) -> 
     across, up = _face(config["volumes"])
     if plane.get("type") != "WirePlane":
         pitch = units.parse(plane["pitch"], "cm")
-        return round(across / pitch) * round(up / pitch) * n_volumes
+        return round(across / pitch) * round(up / pitch) * len(plane.get("serves") or range(n_volumes))
     angle = units.parse(plane.get("angle", 0.0), "rad")
     extent = across * abs(np.cos(angle)) + up * abs(np.sin(angle))
     return int(plane.get("n_wires", extent / units.parse(plane["pitch"], "cm") + 1e-6)) * n_volumes
