@@ -70,3 +70,24 @@ def test_the_lists_know_super_k(cli: Callable) -> None:
     described = json.loads(cli("describe", "super-k", "--json").stdout)["parameters"]
     assert {"medium.absorption_scale", "sensor.transit_spread_ns"} <= {row["path"] for row in described}
     assert all(row["reference"] for row in described)
+
+
+def test_one_file_of_segments_gives_charge_and_light_in_a_file_and_on_a_page(
+    muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    from dptoolkit.config import source_text
+    from tests.light.test_argon import LIGHT
+
+    (tmp_path / "lit.yaml").write_text(source_text("small-pixel") + LIGHT)
+    words = ("simulate", muons, "-d", tmp_path / "lit.yaml", "--place", "auto", "--events", "0:1")
+    made = cli(*words, "--seed", 2, "-o", tmp_path / "out.h5", "--summary", tmp_path / "s.json")
+    assert made.exit_code == 0, made.stderr
+    summary = json.loads((tmp_path / "s.json").read_text())
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert {"pixels", "light"} <= set(file["readout"])
+        assert file["readout/light"].attrs["kind"] == "SensorHits"
+        assert summary["pe"] == file["readout/light/pe"][()].sum() > 0
+    assert summary["hits"] > 0 and summary["photons_made"] > summary["pe"]
+    assert cli("view", tmp_path / "out.h5", "-o", tmp_path / "page.html").exit_code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "light, charge" in page and "side by side [m]" in page
