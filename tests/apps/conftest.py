@@ -27,13 +27,17 @@ def browser():
         chromium.close()
 
 
+PATIENCE_MS = 600_000
+"""A page compiles first; where other programs share the cores, for minutes. It is no claim about speed."""
+
+
 class Watched:
     """A page and what it should not do: errors and requests to other hosts."""
 
     def __init__(self, browser, scheme="light"):
         self.context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(180_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.errors, self.requests = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda text: self.errors.append(text.text) if text.type == "error" else None)
