@@ -69,7 +69,11 @@ def tpc(detector: Detector) -> LArTPC:
             f"detector {detector.name!r} is of type {type(detector).__name__}, without drift volumes; "
             f"expected a LArTPC: 'dptoolkit detectors' lists them"
         )
-    return dataclasses.replace(detector, light=None)
+    if detector.light is None:
+        return detector
+    config = yaml.safe_load(detector.source)
+    config.pop("light", None)
+    return dataclasses.replace(detector, light=None, source=yaml.safe_dump(config, sort_keys=False))
 
 
 def source_text(name: str | Path) -> str:

@@ -12,7 +12,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dptoolkit.charge.deposits import (
     DepositLayout,
@@ -27,7 +27,7 @@ from dptoolkit.charge.quanta import Quanta
 from dptoolkit.charge.recombination import AbstractRecombination
 from dptoolkit.events import Electrons, Hits, Segments, SensorHits, Waveforms, bucket, first_times, pad
 from dptoolkit.geometry import Volumes
-from dptoolkit.light.argon import ArgonLight
+from dptoolkit.light.argon import ArgonLight, Flashes
 from dptoolkit.params import Component, setting
 
 Readout = dict[str, Waveforms | Hits | SensorHits]
@@ -60,9 +60,8 @@ class LightTimes(eqx.Module):
     """What light needs beside the cuts of the charge."""
 
     start: Float[np.ndarray, " e"]
-    """First time of every event [us]."""
-    inside: Float[np.ndarray, " s"]
-    """Part of every segment that is in a drift volume."""
+    """First time of every event [us]; padded, so that the number of events hardly matters."""
+    n_events: Int[np.ndarray, ""]
 
 
 class Layout(eqx.Module):
@@ -118,24 +117,43 @@ class LArTPC(Component):
         for plane in self.planes:
             if planes[plane.name].scale != scale:
                 planes[plane.name] = plane.layout(electrons, speed, scale)
-        return Layout(deposits, planes, None if self.light is None else self.light_times(segments, deposits))
+        return Layout(deposits, planes, None if self.light is None else self.light_times(segments))
 
     def __call__(self, segments: Segments, key: Array | None = None, layout: Layout | None = None) -> Readout:
         """Read-out of every plane by name; `layout` is needed under `jit` and `grad`."""
         if layout is None:
             layout = self.layout(segments)
-        return _simulate(self, self._pad(segments), layout, key)
+        segments = self._pad(segments)
+        readout = _simulate(self, segments, layout, key)
+        if self.light is not None and layout.light is not None:
+            light_key = None if key is None else jax.random.fold_in(key, len(self.planes) + 1)
+            readout[self.light.name] = _shine(self, segments, layout.deposits, layout.light, light_key)
+        return readout
 
     def cut(self, segments: Segments) -> DepositLayout:
         """How concrete segments are cut and merged into clouds."""
         lengths = {"step": self.step, "dedx_length": self.dedx_length}
         return deposit_layout(self._pad(segments), self.volumes, **lengths, scale=self.room)
 
-    def light_times(self, segments: Segments, deposits: DepositLayout) -> LightTimes:
-        """For concrete segments and their cuts."""
-        parts = np.asarray(deposits.high - deposits.low, float)
-        inside = np.bincount(deposits.segment, parts, minlength=len(deposits.segment_volume))
-        return LightTimes(first_times(segments), inside)
+    def light_times(self, segments: Segments) -> LightTimes:
+        """For concrete segments."""
+        first = first_times(segments)
+        start = np.pad(first, (0, bucket(len(first), 1) - len(first)))
+        return LightTimes(start, np.asarray(len(first)))
+
+    def flashes(self, segments: Segments, deposits: DepositLayout) -> Flashes:
+        """The scintillation of every piece of a segment that is in a drift volume."""
+        _, photons = self.freed(segments, deposits)
+        segment, real = jnp.asarray(deposits.segment), photons.dtype
+        low, high = (jnp.asarray(part, real) for part in (deposits.low, deposits.high))
+        start, end = segments.start[segment], segments.end[segment]
+        return Flashes(
+            photons=photons[segment] * (high - low),
+            point=start + ((low + high) / 2)[:, None] * (end - start),
+            t0=segments.t0[segment],
+            volume=jnp.asarray(deposits.piece_volume),
+            event=segments.event[segment],
+        )
 
     def shine(
         self, segments: Segments, deposits: DepositLayout, times: LightTimes, key: Array | None = None
@@ -143,10 +161,10 @@ class LArTPC(Component):
         """The light on all plates."""
         if self.light is None:
             raise ValueError(f"detector {self.name!r} has no light")
-        _, photons = self.freed(segments, deposits)
-        start, inside = (jnp.asarray(part, photons.dtype) for part in (times.start, times.inside))
-        volume = jnp.asarray(deposits.segment_volume)
-        return self.light(segments, photons * inside, volume, self.volumes, start, key)
+        flashes = self.flashes(segments, deposits)
+        start = jnp.asarray(times.start, flashes.photons.dtype)
+        light = self.light(flashes, self.volumes, start, key)
+        return eqx.tree_at(lambda hits: hits.valid, light, light.event < times.n_events)
 
     def given(self, layout: Layout, observed: Readout) -> Layout:
         """The layout for predictions of every hit given the `observed` ones before it on its channel.
@@ -205,11 +223,15 @@ def _simulate(detector: LArTPC, segments: Segments, layout: Layout, key: Array |
         of_clouds, *keys = jax.random.split(key, len(detector.planes) + 1)
         electrons = fluctuate(electrons, of_clouds)
     speed = detector.drift.speed(detector.field.nominal())
-    readout: Readout = {
+    return {
         plane.name: plane(electrons, layout.planes[plane.name], speed, plane_key)
         for plane, plane_key in zip(detector.planes, keys, strict=True)
     }
-    if detector.light is not None and layout.light is not None:
-        light_key = None if key is None else jax.random.fold_in(key, len(detector.planes) + 1)
-        readout[detector.light.name] = detector.shine(segments, layout.deposits, layout.light, light_key)
-    return readout
+
+
+@eqx.filter_jit
+def _shine(
+    detector: LArTPC, segments: Segments, deposits: DepositLayout, times: LightTimes, key: Array | None
+) -> SensorHits:
+    """Compiled by itself: its shapes change less often than those of the planes."""
+    return detector.shine(segments, deposits, times, key)

@@ -18,7 +18,7 @@ import numpy as np
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.constants import MUON_MASS
 from dptoolkit.detector import LArTPC, Readout
-from dptoolkit.events import Hits
+from dptoolkit.events import Hits, SensorHits
 from dptoolkit.inference.calibration import calibrated
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.losses import AbstractLoss
@@ -116,12 +116,13 @@ def check_same_detector(recorded: Recorded, detector: LArTPC) -> None:
             f"{path}: was recorded by {recorded.detector_name!r}; expected {detector.name!r}; "
             f"give --detector {recorded.detector_name}"
         )
-    if set(recorded.readout) != set(planes):
+    charge = {name: part for name, part in recorded.readout.items() if not isinstance(part, SensorHits)}
+    if set(charge) != set(planes):
         raise InputError(
-            f"{path}: has the planes {', '.join(recorded.readout)}; expected those of {detector.name}: "
+            f"{path}: has the planes {', '.join(charge)}; expected those of {detector.name}: "
             f"{', '.join(planes)}; give the --detector that recorded it"
         )
-    for name, part in recorded.readout.items():
+    for name, part in charge.items():
         plane = planes[name]
         if not isinstance(part, Hits) or not isinstance(plane, PixelPlane) or len(planes) > 1:
             raise InputError(

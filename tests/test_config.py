@@ -23,7 +23,7 @@ VOLUMES = {
 }
 
 
-OPTICAL = {"hyper-k", "iwcd", "super-k", "wcte"}
+OPTICAL = set(detector_names("OpticalDetector"))
 """Tested with the tanks."""
 
 

@@ -1,11 +1,14 @@
 """Calibration with recorded hits: which tracks are used, what they may do, what is free."""
 
+import dataclasses
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dptoolkit.detector import LArTPC
+from dptoolkit.events import SensorHits
 from dptoolkit.io.recorded import read_recorded
 from dptoolkit.recorded import (
     CROSSING,
@@ -36,6 +39,13 @@ def test_tracks_are_found_and_others_counted(small_pixel: LArTPC, recording: Pat
     assert [track.line.stops for track in sample.tracks] == [False, True]
     assert sample.left_out == {"with a track with both ends inside the detector": 1}
     assert sample.note.startswith("2 tracks (1 cross, 1 stop)")
+
+
+def test_recorded_light_beside_the_charge_is_no_obstacle(small_pixel: LArTPC, recording: Path) -> None:
+    recorded = read_recorded(recording)
+    dark = SensorHits(*(jnp.zeros(4) for _ in range(5)), *(jnp.zeros(4, jnp.int32),) * 2, jnp.ones(4, bool))
+    both = dataclasses.replace(recorded, readout={**recorded.readout, "light": dark})
+    assert control_sample(both, small_pixel).note == control_sample(recorded, small_pixel).note
 
 
 def test_a_track_is_free_but_for_its_walls(small_pixel: LArTPC, recording: Path) -> None:

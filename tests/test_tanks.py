@@ -94,6 +94,10 @@ def test_an_optical_detector_written_as_yaml_is_the_same_detector(super_k):
         ("tank: {type: ModuleCylinder, radius: 2 m, height: 2 m, spacing: 1 m, columns: 4, rows: 1, "
          "cap_rows: 3}",
          "tank.cap_rows: expected a list, got 3"),
+        ("tank: {type: ModuleCylinder, radius: 2 m, height: 2 m, spacing: 1 m, columns: 4, rows: 4}",
+         "ModuleCylinder.rows = 4: 100 cm apart they are higher than it"),
+        ("tank: {type: ModuleCylinder, radius: 2 m, height: 2 m, spacing: 1 m, columns: 4, rows: 1, "
+         "cap_rows: [9]}", "cap_rows = .9,.: do not fit onto a cap"),
         ("tank: {type: ModuleCylinder, radius: 2 m, height: 2 m, spacing: 1 m, columns: 4, rows: 1, "
          "module: {rings: [1, 6]}}", "rings = .1, 6.*expected one number for each ring"),
         ("medium: {type: Milk}", "medium: type 'Milk' is unknown; expected one of .*Water"),

@@ -28,8 +28,8 @@ ROUNDING = 1e-6
 """Part of a loss that a sum in single precision does not resolve."""
 ENOUGH = 0.01
 """The most that may be left where rounding or a jump hides it: a seventh of a standard deviation."""
-LAST_TRIES = 3
-"""How often a step is shortened where no more than that is left."""
+SHORT = 1.0
+"""Damping with which a step has become short along every direction."""
 
 NO_DIRECTION = "no direction lowers the loss"
 
@@ -114,7 +114,7 @@ class GaussNewton(AbstractMethod):
         reached = self.at(problem, trial, found, max(damping / 10, 1e-9))
         if _better(reached, state):
             return reached
-        if tries + 1 >= LAST_TRIES and state.expected_decrease < ENOUGH:
+        if damping >= SHORT and state.expected_decrease < ENOUGH:
             return _end(state, True, _stuck(state.expected_decrease))
         if tries + 1 == self.tries:
             return _end(state, False, NO_DIRECTION)
@@ -304,7 +304,7 @@ def _small(expected: float, tolerance: float) -> str:
 
 
 def _stuck(expected: float) -> str:
-    return f"no step lowers the loss, whose expected decrease {expected:.1e} < {ENOUGH:g}"
+    return f"no shorter step lowers the loss, whose expected decrease {expected:.1e} < {ENOUGH:g}"
 
 
 def _step_inside(normal: Normal, damping: float, room: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dptoolkit import units
-from dptoolkit.events import Segments, SensorHits
+from dptoolkit.events import SensorHits
 from dptoolkit.geometry import Volumes
 from dptoolkit.light.direct import Sums
 from dptoolkit.light.plates import AXES, Plates
@@ -22,23 +22,39 @@ from dptoolkit.light.sensor import AbstractSensor
 from dptoolkit.light.visibility import AbstractVisibility
 from dptoolkit.params import Component, param
 
-NODES = (0.5 - 0.5 / np.sqrt(3), 0.5 + 0.5 / np.sqrt(3))
-"""Of Gauss and Legendre: a segment shines from two points, half its light each."""
 AT_ONCE = 4096
-"""Segments whose light is computed together at most."""
+"""Flashes that are computed together at most."""
 
 
 class LightPlate(AbstractSensor):
     """Collectors that shift and detect the light of argon; every plate has its own efficiency."""
 
     efficiency: Array = param(
-        0.01, "1", bounds=(0.0, 1.0), symbol="PDE", reference="photoelectrons per photon that arrives"
+        0.01,
+        "1",
+        bounds=(0.0, 1.0),
+        symbol="PDE",
+        reference="assumed; photoelectrons per photon that arrives",
     )
-    transit_spread_ns: Array = param(2.0, "ns", bounds=(0.0, 100.0), symbol="TTS")
-    charge_spread: Array = param(0.2, "1", bounds=(0.05, 1.3), symbol="sigma_q")
+    transit_spread_ns: Array = param(2.0, "ns", bounds=(0.0, 100.0), symbol="TTS", reference="assumed")
+    charge_spread: Array = param(
+        0.2, "1", bounds=(0.05, 1.3), symbol="sigma_q", reference="assumed; silicon photomultipliers"
+    )
     gain: Array = param(1.0, "1", bounds=(0.0, 10.0), symbol="g", reference="of every plate")
     time_offset_ns: Array = param(0.0, "ns", bounds=(-1e4, 1e4), symbol="t0", reference="of every plate")
     each: ClassVar[tuple[str, ...]] = ("efficiency", "gain", "time_offset_ns")
+
+
+class Flashes(eqx.Module):
+    """Photons made at points, each in its drift volume."""
+
+    photons: Float[Array, " n"]
+    point: Float[Array, "n 3"]
+    """[cm]"""
+    t0: Float[Array, " n"]
+    """[us]"""
+    volume: Int[Array, " n"]
+    event: Int[Array, " n"]
 
 
 class ArgonLight(Component):
@@ -76,64 +92,49 @@ class ArgonLight(Component):
         return cls(plates=plates, **parts)
 
     def __call__(
-        self,
-        segments: Segments,
-        photons: Float[Array, " n"],
-        volume: Int[Array, " n"],
-        volumes: Volumes,
-        start: Float[Array, " e"],
-        key: Array | None = None,
+        self, flashes: Flashes, volumes: Volumes, start: Float[Array, " e"], key: Array | None = None
     ) -> SensorHits:
         """Read-out of all plates of all events, event by event and volume by volume.
 
-        `photons` that every segment makes inside its `volume`; `start` is the first time of every event [us].
+        `start` is the first time of every event [us].
         """
-        light = self.expected(segments, photons, volume, volumes, start).light()
+        light = self.arriving(flashes, volumes, start).light()
         n_plates = len(volumes) * len(self.plates)
         event, which = (table.ravel() for table in jnp.indices((len(start), n_plates), dtype=jnp.int32))
-        (pe, time_ns, width), charge = (
-            self.sensor.expect(light, which) if key is None else self.sensor.draw(light, which, key)
-        )
-        return SensorHits(pe, charge, time_ns, width, start[event], which, event, jnp.ones(len(pe), bool))
+        if key is None:
+            delay, spread = self.scintillation.moments()
+            pe, time, variance = light
+            (pe, time, width), charge = self.sensor.expect((pe, time + delay, variance + spread), which)
+        else:
+            of_sensor, of_argon = jax.random.split(key)
+            (pe, time, width), charge = self.sensor.draw(light, which, of_sensor)
+            late, spread = self.scintillation.draw(pe, of_argon)
+            time = jnp.where(pe > 0, time + late, 0.0)
+            width = jnp.where(pe > 0, jnp.sqrt(width**2 + spread / jnp.maximum(pe, 1.0)), 0.0)
+        return SensorHits(pe, charge, time, width, start[event], which, event, jnp.ones(len(pe), bool))
 
-    def expected(
-        self,
-        segments: Segments,
-        photons: Float[Array, " n"],
-        volume: Int[Array, " n"],
-        volumes: Volumes,
-        start: Float[Array, " e"],
-    ) -> Sums:
-        """Photoelectrons and sums of their times; a row a plate of an event."""
-        delay, spread = self.scintillation.moments()
-        middle = jnp.asarray((volumes.low + volumes.high) / 2, photons.dtype)
+    def arriving(self, flashes: Flashes, volumes: Volumes, start: Float[Array, " e"]) -> Sums:
+        """Photoelectrons and sums of their times without the delay of argon; a row a plate of an event."""
+        real = flashes.photons.dtype
+        middle = jnp.asarray((volumes.low + volumes.high) / 2, real)
         n_plates = len(self.plates)
         efficiency = self.sensor.efficiency.reshape(-1, n_plates)
-
-        def of_chunk(part: tuple[Segments, Array, Array]) -> tuple[Sums, Array]:
-            steps, made, where = part
-            since = 1e3 * (steps.t0 - start[steps.event]) + delay
-            nothing = jnp.zeros((len(made), n_plates), made.dtype)
-            sums = Sums(nothing, nothing, nothing)
-            for node in NODES:
-                point = steps.start + node * (steps.end - steps.start) - middle[where]
-                share, late = self.visibility(point, self.plates)
-                pe = jnp.where(steps.valid, made / len(NODES), 0.0)[:, None] * share * efficiency[where]
-                time = since[:, None] + late
-                sums = jax.tree.map(jnp.add, sums, Sums(pe, pe * time, pe * (time**2 + spread)))
-            row = (steps.event * len(volumes) + where)[:, None] * n_plates + jnp.arange(n_plates)
-            return sums, row
-
         size = len(start) * len(volumes) * n_plates
-        rows = gcd(len(photons), AT_ONCE)
-        chunks = jax.tree.map(lambda x: x.reshape(-1, rows, *x.shape[1:]), (segments, photons, volume))
+        rows = gcd(len(flashes.photons), AT_ONCE)
+        chunks = jax.tree.map(lambda x: x.reshape(-1, rows, *x.shape[1:]), flashes)
 
-        def add(total: Sums, part: tuple[Segments, Array, Array]) -> tuple[Sums, None]:
-            sums, row = of_chunk(part)
-            added = jax.tree.map(lambda x: jax.ops.segment_sum(x.ravel(), row.ravel(), size), sums)
+        def add(total: Sums, some: Flashes) -> tuple[Sums, None]:
+            share, late = self.visibility(some.point - middle[some.volume], self.plates)
+            pe = some.photons[:, None] * share * efficiency[some.volume]
+            time = 1e3 * (some.t0 - start[some.event])[:, None] + late
+            row = (some.event * len(volumes) + some.volume)[:, None] * n_plates + jnp.arange(n_plates)
+            added = jax.tree.map(
+                lambda x: jax.ops.segment_sum(x.ravel(), row.ravel(), size),
+                Sums(pe, pe * time, pe * time**2),
+            )
             return jax.tree.map(jnp.add, total, added), None
 
-        nothing = jnp.zeros(size, photons.dtype)
+        nothing = jnp.zeros(size, real)
         sums, _ = jax.lax.scan(jax.checkpoint(add), Sums(nothing, nothing, nothing), chunks)
         return sums
 

@@ -60,7 +60,7 @@ class AbstractSensor(Component):
         number = jax.random.poisson(for_number, expected).astype(expected.dtype)
         some = jnp.maximum(number, 1.0)
         spread = self.charge_spread**2
-        charge = spread * _gamma(some / spread, jax.random.normal(for_charge, some.shape, some.dtype))
+        charge = spread * gamma(some / spread, jax.random.normal(for_charge, some.shape, some.dtype))
         width = width / jnp.sqrt(some)
         time_ns = time_ns + width * jax.random.normal(for_time, width.shape, width.dtype)
         hit = number > 0
@@ -120,7 +120,7 @@ class Photosensor(AbstractSensor):
         return 1 + self.slope * (1 - cosine)
 
 
-def _gamma(shape: Float[Array, " r"], normal: Float[Array, " r"]) -> Float[Array, " r"]:
+def gamma(shape: Float[Array, " r"], normal: Float[Array, " r"]) -> Float[Array, " r"]:
     """Gamma numbers of a `shape` near 1 or above, of normal ones: their cube root is nearly normal.
 
     E. Wilson and M. Hilferty, PNAS 17 (1931) 684, scaled so that the mean is exact; the variance is to 0.5 %.

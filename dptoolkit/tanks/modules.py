@@ -68,6 +68,12 @@ class ModuleCylinder(AbstractCylinder):
     def __check_init__(self) -> None:
         check_positive(self, "radius", "height", "spacing")
         check_counts(self, columns=self.columns, rows=self.rows, cap_rows=min(self.cap_rows, default=0))
+        if (self.rows - 1) * self.spacing > self.height:
+            raise ValueError(
+                f"ModuleCylinder.rows = {self.rows}: {self.spacing:g} cm apart they are higher than it"
+            )
+        if np.hypot(*_cap_places(self)).max(initial=0.0) > self.radius:
+            raise ValueError(f"ModuleCylinder.cap_rows = {self.cap_rows}: do not fit onto a cap")
 
     @property
     def longest_path(self) -> float:
@@ -80,10 +86,7 @@ class ModuleCylinder(AbstractCylinder):
 
 @lru_cache(maxsize=16)
 def _sensors(tank: ModuleCylinder) -> SensorArray:
-    spacing = tank.cap_spacing or tank.spacing
-    across = [(np.arange(n) - (n - 1) / 2) * spacing for n in tank.cap_rows]
-    up = (np.arange(len(across)) - (len(across) - 1) / 2) * spacing
-    x, y = np.concatenate([*across, []]), np.repeat(up, tank.cap_rows)
+    x, y = _cap_places(tank)
     places = np.concatenate(
         [
             barrel(tank.radius, tank.spacing, tank.columns, tank.rows, tank.turn),
@@ -92,6 +95,14 @@ def _sensors(tank: ModuleCylinder) -> SensorArray:
         ]
     )
     return array(np.concatenate([_on_dome(place, tank.module) for place in places]))
+
+
+def _cap_places(tank: ModuleCylinder) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) of the modules of a cap [cm]."""
+    spacing = tank.cap_spacing or tank.spacing
+    across = [(np.arange(n) - (n - 1) / 2) * spacing for n in tank.cap_rows]
+    up = (np.arange(len(across)) - (len(across) - 1) / 2) * spacing
+    return np.concatenate([*across, []]), np.repeat(up, tank.cap_rows)
 
 
 def _on_dome(place: np.ndarray, module: MultiPMT) -> np.ndarray:

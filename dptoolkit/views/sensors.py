@@ -127,6 +127,7 @@ def plate_map(
         ylabel="along the walls [m]",
         show_grid=False,
         show_legend=False,
+        hooks=[_equal_scales],
     )
 
 

@@ -17,7 +17,7 @@ STATED = 0.006
 """README: a track of 40 cm in a tank as wide as super-k, bright sensors, root mean square."""
 
 
-def test_light_of_a_track_of_40_cm_is_right_to_06_per_cent_on_bright_sensors():
+def test_light_of_a_track_of_40_cm_is_right_to_better_than_1_per_cent_on_bright_sensors():
     """Sensors of a cap are discs in its plane, so that a photon meets the disc around its place there."""
     tank = Cylinder(1684.0, 3620.0, 70.7, 0, 0, 1740, 0)
     detector = OpticalDetector(tank, Water(), Cherenkov(radiation_length=STRAIGHT), Photosensor(radius=25.4))
