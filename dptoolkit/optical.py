@@ -19,7 +19,7 @@ from dptoolkit.events import Segments, SensorHits, bucket, first_times, pad
 from dptoolkit.light.cherenkov import Cherenkov, Optics
 from dptoolkit.light.direct import Sums, direct_light
 from dptoolkit.light.medium import AbstractMedium
-from dptoolkit.light.sensor import Light, Photosensor
+from dptoolkit.light.sensor import Light, Photosensor, rows, sensor_hits
 from dptoolkit.light.spectrum import WAVELENGTHS_NM
 from dptoolkit.light.steps import Pieces, shining
 from dptoolkit.params import Component, setting
@@ -120,14 +120,9 @@ def _direct(detector: OpticalDetector, segments: Segments, layout: LightLayout) 
 @eqx.filter_jit
 def _read_out(sensor: Photosensor, light: Light, start: Float[Array, " e"], key: Array | None) -> SensorHits:
     """Compiled by itself: drawing photoelectrons takes long to compile and does not depend on the steps."""
-    n_events = len(start)
-    event, which = (
-        table.ravel() for table in jnp.indices((n_events, len(light[0]) // n_events), dtype=jnp.int32)
-    )
-    (pe, time_ns, width), charge = (
-        sensor.expect(light, which) if key is None else sensor.draw(light, which, key)
-    )
-    return SensorHits(pe, charge, time_ns, width, start[event], which, event, jnp.ones(len(pe), bool))
+    _, which = rows(start, len(light[0]))
+    read, charge = sensor.expect(light, which) if key is None else sensor.draw(light, which, key)
+    return sensor_hits(read, charge, start)
 
 
 @eqx.filter_jit

@@ -17,7 +17,7 @@ from dptoolkit.charge.deposits import DepositLayout
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.charge.wires import WireLayout, WirePlane
 from dptoolkit.detector import LArTPC, Layout, Readout, arrive
-from dptoolkit.events import Electrons, Hits, Segments, SensorHits
+from dptoolkit.events import Electrons, Hits, Segments, SensorHits, first_times
 from dptoolkit.io import Truth, count_outside
 from dptoolkit.optical import OpticalDetector
 
@@ -210,9 +210,7 @@ def _hit_sums(readout: Readout, segments: Segments) -> dict[str, Any]:
     pixels = [plane for plane in readout.values() if isinstance(plane, Hits)]
     if not pixels:
         return {}
-    valid, event = np.asarray(segments.valid), np.asarray(segments.event)
-    t0 = np.full(event.max(initial=0) + 1, np.inf)
-    np.minimum.at(t0, event[valid], np.asarray(segments.t0, float)[valid])
+    t0 = first_times(segments)
     hits, charge, moment = 0.0, 0.0, 0.0
     for plane in pixels:
         happens = np.asarray(plane.probability, float) * np.asarray(plane.valid)[:, None]

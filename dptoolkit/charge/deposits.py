@@ -44,7 +44,7 @@ class DepositLayout(eqx.Module):
     dedx_group: Int[np.ndarray, " s"]
     """Segments with one number share one dE/dx."""
     segment_volume: Int[np.ndarray, " s"]
-    """Volume of the middle of every segment; that of its first piece inside if it has one."""
+    """Volume of the middle of every segment; 0 where that lies outside of all."""
 
     @property
     def scale(self) -> int:

@@ -18,7 +18,7 @@ from dptoolkit.geometry import Volumes
 from dptoolkit.light.direct import Sums
 from dptoolkit.light.plates import AXES, Plates
 from dptoolkit.light.scintillation import Scintillation
-from dptoolkit.light.sensor import AbstractSensor
+from dptoolkit.light.sensor import AbstractSensor, rows, sensor_hits
 from dptoolkit.light.visibility import AbstractVisibility
 from dptoolkit.params import Component, param
 
@@ -99,8 +99,7 @@ class ArgonLight(Component):
         `start` is the first time of every event [us].
         """
         light = self.arriving(flashes, volumes, start).light()
-        n_plates = len(volumes) * len(self.plates)
-        event, which = (table.ravel() for table in jnp.indices((len(start), n_plates), dtype=jnp.int32))
+        _, which = rows(start, len(light[0]))
         if key is None:
             delay, spread = self.scintillation.moments()
             pe, time, variance = light
@@ -111,7 +110,7 @@ class ArgonLight(Component):
             late, spread = self.scintillation.draw(pe, of_argon)
             time = jnp.where(pe > 0, time + late, 0.0)
             width = jnp.where(pe > 0, jnp.sqrt(width**2 + spread / jnp.maximum(pe, 1.0)), 0.0)
-        return SensorHits(pe, charge, time, width, start[event], which, event, jnp.ones(len(pe), bool))
+        return sensor_hits((pe, time, width), charge, start)
 
     def arriving(self, flashes: Flashes, volumes: Volumes, start: Float[Array, " e"]) -> Sums:
         """Photoelectrons and sums of their times without the delay of argon; a row a plate of an event."""
@@ -120,8 +119,8 @@ class ArgonLight(Component):
         n_plates = len(self.plates)
         efficiency = self.sensor.efficiency.reshape(-1, n_plates)
         size = len(start) * len(volumes) * n_plates
-        rows = gcd(len(flashes.photons), AT_ONCE)
-        chunks = jax.tree.map(lambda x: x.reshape(-1, rows, *x.shape[1:]), flashes)
+        at_once = gcd(len(flashes.photons), AT_ONCE)
+        chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), flashes)
 
         def add(total: Sums, some: Flashes) -> tuple[Sums, None]:
             share, late = self.visibility(some.point - middle[some.volume], self.plates)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from dptoolkit.events import SensorHits
 from dptoolkit.light.spectrum import WAVELENGTHS_NM
 from dptoolkit.params import Component, param, setting
 
@@ -118,6 +119,20 @@ class Photosensor(AbstractSensor):
     def acceptance(self, cosine: Float[Array, "..."]) -> Float[Array, "..."]:
         """Relative to a flat face; `cosine` of the angle to the normal."""
         return 1 + self.slope * (1 - cosine)
+
+
+def rows(start: Float[Array, " e"], n_rows: int) -> tuple[Int[Array, " r"], Int[Array, " r"]]:
+    """(event, sensor) of every row: all sensors of the first event, then of the second, ..."""
+    n_events = len(start)
+    event, sensor = jnp.indices((n_events, n_rows // n_events), dtype=jnp.int32)
+    return event.ravel(), sensor.ravel()
+
+
+def sensor_hits(read: Light, charge: Float[Array, " r"], start: Float[Array, " e"]) -> SensorHits:
+    """What `expect` or `draw` say of every row; `start` is the first time of every event [us]."""
+    pe, time_ns, width = read
+    event, sensor = rows(start, len(pe))
+    return SensorHits(pe, charge, time_ns, width, start[event], sensor, event, jnp.ones(len(pe), bool))
 
 
 def gamma(shape: Float[Array, " r"], normal: Float[Array, " r"]) -> Float[Array, " r"]:

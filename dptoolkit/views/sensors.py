@@ -94,17 +94,10 @@ def plate_map(
             f"detector {detector.name!r} has no light, so the places of its plates are not known"
         )
     walls = plate_walls(detector)
-    lit = np.asarray(hits.valid) & (np.asarray(hits.event) == event) & (np.asarray(hits.pe) > SHOWN)
-    row = np.flatnonzero(lit)
-    plate = np.asarray(hits.sensor)[row]
-    columns = {
-        **{name: walls.corners[plate, k].astype(np.float32) for k, name in enumerate(CORNERS)},
-        "sensor": plate.astype(np.int32),
-        "surface": walls.volume[plate],
-        "charge": np.asarray(hits.charge, np.float32)[row],
-        "pe": np.asarray(hits.pe, np.float32)[row],
-        "time": np.asarray(hits.time_ns, np.float32)[row],
-    }
+    lit = _lit(hits, event)
+    plate = lit["sensor"]
+    places = {name: walls.corners[plate, k].astype(np.float32) for k, name in enumerate(CORNERS)}
+    columns = {**places, "surface": walls.volume[plate], **lit}
     dimensions = [quantity("sensor"), quantity("surface"), quantity("charge", "pe"), quantity("pe"),
                   quantity("time", "ns")]  # fmt: skip
     title = f"{detector.light.name}, {'charge' if color == 'charge' else 'mean time'}"
@@ -173,15 +166,23 @@ def _coloured(columns: dict[str, np.ndarray], color: str) -> dict[str, Any]:
 
 def sensor_columns(hits: SensorHits, wall: Wall, event: int = 0) -> dict[str, np.ndarray]:
     """The sensors with light as columns: x, y [m], sensor, surface, charge, pe, time [ns]."""
-    lit = np.asarray(hits.valid) & (np.asarray(hits.event) == event) & (np.asarray(hits.pe) > SHOWN)
-    row = np.flatnonzero(lit)
-    row = row[np.argsort(np.asarray(hits.charge)[row], kind="stable")]
-    sensor = np.asarray(hits.sensor)[row]
+    lit = _lit(hits, event)
+    sensor = lit["sensor"]
     return {
         "x": wall.position[sensor, 0].astype(np.float32),
         "y": wall.position[sensor, 1].astype(np.float32),
-        "sensor": sensor.astype(np.int32),
         "surface": wall.surface[sensor],
+        **lit,
+    }
+
+
+def _lit(hits: SensorHits, event: int) -> dict[str, np.ndarray]:
+    """The sensors of an event that have light, the brightest last: sensor, charge, pe, time [ns]."""
+    lit = np.asarray(hits.valid) & (np.asarray(hits.event) == event) & (np.asarray(hits.pe) > SHOWN)
+    row = np.flatnonzero(lit)
+    row = row[np.argsort(np.asarray(hits.charge)[row], kind="stable")]
+    return {
+        "sensor": np.asarray(hits.sensor)[row].astype(np.int32),
         "charge": np.asarray(hits.charge, np.float32)[row],
         "pe": np.asarray(hits.pe, np.float32)[row],
         "time": np.asarray(hits.time_ns, np.float32)[row],
