@@ -26,8 +26,9 @@ PIECES, CLOUDS = 1024, 1024
 
 STEEP = 2.0
 """Slope (drift over transverse) above which the two clouds of a line carry its whole length: then no
-correlation of place and time is left in them. Below it each is as wide as its half, which tiles the wires
-evenly. Chosen for the least error at any slope: 1.7e-4 of a wire signal for lines of 0.4 mm."""
+correlation of place and time is left in them. Below it each is as wide as its half, which tiles wires and
+pads evenly, until diffusion does. Chosen for the least error at any slope: 1.7e-4 of a wire signal for lines
+of 0.4 mm."""
 
 
 class DepositLayout(eqx.Module):
@@ -171,10 +172,10 @@ def drift_to_anode(
     lines = [(place, mean, extent) for (place, extent), mean in zip(places, centre, strict=True)]
     extent = jnp.stack([jnp.stack([merge.moment(a, b) for b in lines], axis=-1) for a in lines], axis=-1)
     along = jnp.stack([merge.sum(arrived * part) for _, part in places], axis=-1)
-    offset = _halves(_principal(extent, jax.lax.stop_gradient(along)), speed)
-    extent = extent - offset[:, :, None] * offset[:, None, :]
     mean_drift = merge.mean(drift_time)
     spread = 2 * diffusion.transverse * mean_drift
+    offset = _halves(_principal(extent, jax.lax.stop_gradient(along)), speed, spread)
+    extent = extent - offset[:, :, None] * offset[:, None, :]
     whole = Electrons(
         n=merge.total / 2,
         across=centre[0],
@@ -200,11 +201,17 @@ def _principal(covariance: Float[Array, "d 3 3"], along: Float[Array, "d 3"]) ->
     return jnp.where(square > 0, tilted / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
-def _halves(deviation: Float[Array, "d 3"], speed: Float[Array, ""]) -> Float[Array, "d 3"]:
-    """How far the two clouds of a line lie from its middle, given its standard `deviation`."""
+def _halves(
+    deviation: Float[Array, "d 3"], speed: Float[Array, ""], spread: Float[Array, " d"]
+) -> Float[Array, "d 3"]:
+    """How far the two clouds of a line lie from its middle, given its standard `deviation`.
+
+    `spread` is the variance by diffusion across: clouds that it blurs need not be as wide as their halves.
+    """
     flat = jnp.sum(deviation[:, :2] ** 2, axis=1)
     steep = (STEEP * speed * deviation[:, 2]) ** 2
-    level = flat / jnp.where(flat > 0, flat + steep, 1.0)
+    safe = jnp.where(flat > 0, flat, 1.0)
+    level = jnp.where(flat > 0, jnp.exp(-spread / safe) * flat / (safe + steep), 0.0)
     return deviation * jnp.sqrt(1 - level / 4)[:, None]
 
 
