@@ -50,8 +50,19 @@ class Accuracy:
         return self.truth.error / (self.predicted + self.truth.probability)
 
     def summary(self) -> dict[str, float]:
-        """Over all that counts."""
-        return {**self.numbers(), "gradient_error": self.gradient_error}
+        """Over all that counts; see `numbers`, `mean_bound` and `slope_error`."""
+        return {**self.numbers(), "mean_bound": self.mean_bound, "gradient_error": self.gradient_error}
+
+    @property
+    def mean_bound(self) -> float:
+        """Upper bound of the mean bias without the noise: root mean squares of tenths of all, averaged.
+
+        Tenths of the predictions, which the noise of the truth does not select.
+        """
+        edges = np.quantile(self.predicted[self.counted], np.linspace(0.1, 0.9, 9))
+        tenth = np.digitize(self.predicted, edges)
+        parts = [self.numbers(tenth == k) for k in range(10)]
+        return float(sum(p["number"] * p["rms_bias"] for p in parts if p["number"]) / self.counted.sum())
 
     def numbers(self, which: np.ndarray | None = None) -> dict[str, float]:
         """Of what `which` selects among those counted.
