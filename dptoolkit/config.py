@@ -37,7 +37,7 @@ Detector = LArTPC | OpticalDetector
 _ROOM = 2.0
 """Tables provide for diffusion constants up to this many times the nominal ones."""
 
-_SEARCHED = ("charge", "light", "tanks")
+_SEARCHED = ("charge", "light", "tanks", "surrogates")
 """Sub-packages whose classes a `type:` may name."""
 
 
@@ -74,6 +74,14 @@ def tpc(detector: Detector) -> LArTPC:
     config = yaml.safe_load(detector.source)
     config.pop("light", None)
     return dataclasses.replace(detector, light=None, source=yaml.safe_dump(config, sort_keys=False))
+
+
+def load_tpc_with_light(name: str | Path) -> LArTPC:
+    """The detector of this name, or of a YAML file, if it has charge and light."""
+    detector = load_detector(name)
+    if not isinstance(detector, LArTPC) or detector.light is None:
+        raise ValueError(f"detector {detector.name!r} has no light of argon; expected one such as 2x2")
+    return detector
 
 
 def source_text(name: str | Path) -> str:
@@ -196,6 +204,10 @@ def build(cls: type, config: Any, where: str) -> Any:
     config = dict(config)
     cls = _choose(cls, config.pop("type", None), where)
     try:
+        if hasattr(cls, "from_file"):
+            if set(config) != {"file"}:
+                raise ValueError(f"expected 'file' alone beside type: {cls.__name__}")
+            return cls.from_file(config["file"])
         return cls(**_fields(cls, config, where))
     except (ValueError, TypeError) as error:
         text = str(error)

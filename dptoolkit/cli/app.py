@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 import dptoolkit
-from dptoolkit.cli import calibrate, campaign, check, demo, describe, generate, look, simulate
+from dptoolkit.cli import (
+    calibrate,
+    campaign,
+    check,
+    demo,
+    describe,
+    generate,
+    look,
+    simulate,
+    train_visibility,
+)
 from dptoolkit.cli.shell import INTERRUPTED, TERMINATED, Commands, Debug, emit, with_debug
 
 EPILOG = (
@@ -64,7 +74,7 @@ for panel, commands in {
     "Start": (demo.demo, check.doctor),
     "Detectors": (describe.detectors, describe.describe),
     "Simulate and look": (generate.generate, simulate.simulate, look.view, look.serve),
-    "Fit": (calibrate.calibrate, campaign.campaign),
+    "Fit": (calibrate.calibrate, campaign.campaign, train_visibility.train_visibility),
     "Measure": (check.bench,),
 }.items():
     for command in commands:

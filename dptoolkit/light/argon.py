@@ -74,7 +74,7 @@ class ArgonLight(Component):
         """
         if not isinstance(config, dict) or "plates" not in config:
             raise ValueError(f"{where}: expected a mapping with plates, sensor, visibility, scintillation")
-        config = dict(config)
+        config = {"visibility": {"type": "PointSource"}, **config}
         plates = _plates(config.pop("plates"), f"{where}.plates")
         kinds = {"scintillation": Scintillation, "visibility": AbstractVisibility, "sensor": LightPlate}
         parts = {name: build(kind, config.pop(name, None), f"{where}.{name}") for name, kind in kinds.items()}

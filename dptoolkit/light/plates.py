@@ -3,9 +3,11 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 AXES = "xyz"
+EVEN_WITHIN = 1e-6
+"""Distance from the middle of the volume that is none [cm]."""
 
 
 class Plates(eqx.Module):
@@ -32,8 +34,17 @@ class Plates(eqx.Module):
     def __len__(self) -> int:
         return len(self.center)
 
-    def solid_angle(self, points: Float[Array, "n 3"]) -> Float[Array, "n p"]:
+    @property
+    def even(self) -> Bool[np.ndarray, " 3"]:
+        """Axes along which every plate is its own mirror image."""
+        return np.abs(self.center).max(axis=0) < EVEN_WITHIN
+
+    def solid_angle(
+        self, points: Float[Array, "n 3"], back: Float[Array, ""] | float = 0.0
+    ) -> Float[Array, "n p"]:
         """Of every plate, seen from points in front of it [cm]; 0 from behind.
+
+        With `back` as seen from so much further away from its wall.
 
         A rectangle over whose corner (a, b) the point stands at a height d covers
         arctan(a b / (d sqrt(a^2 + b^2 + d^2))); any other is a sum of four such.
@@ -42,7 +53,7 @@ class Plates(eqx.Module):
         half, sides, inwards = (
             jnp.asarray(part, points.dtype) for part in (self.half, self.sides, self.inwards)
         )
-        height = jnp.sum(offset * inwards, axis=2)
+        height = jnp.sum(offset * inwards, axis=2) + back
         along, across = (jnp.sum(offset * sides[:, k], axis=2) for k in (0, 1))
         in_front = height > 0
         d = jnp.where(in_front, height, 1.0)

@@ -7,6 +7,7 @@ import numpy as np
 from dptoolkit.events import Segments, segments_from_arrays
 from dptoolkit.light.cherenkov import Cherenkov
 from dptoolkit.light.medium import AbstractMedium, Clear, Water
+from dptoolkit.light.plates import Plates
 from dptoolkit.light.sensor import Photosensor
 from dptoolkit.optical import OpticalDetector
 from dptoolkit.tanks import Cylinder
@@ -64,3 +65,11 @@ def track(
         pdg=pdg,
         **more,
     )
+
+
+def closed_plates(size: np.ndarray) -> Plates:
+    """All six walls of a box are plates."""
+    places = [(axis, sign) for axis in range(3) for sign in (-1, 1)]
+    center = np.array([np.eye(3)[axis] * size / 2 * sign for axis, sign in places])
+    sides = np.array([np.delete(size, axis) for axis, _ in places])
+    return Plates.on_walls(center, sides, np.array([axis for axis, _ in places]))

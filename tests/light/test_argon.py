@@ -16,6 +16,7 @@ from dptoolkit.light.plates import Plates
 from dptoolkit.light.scintillation import Scintillation
 from dptoolkit.light.visibility import PointSource
 from dptoolkit.params import free, infos, replace
+from tests.light.makers import closed_plates
 from tests.tracks import together
 
 LIGHT = """
@@ -54,11 +55,7 @@ def track(detector, n=20, event=0, t0=0.0, seed=0, length=8.0):
 
 def closed_box(detector, **sensor) -> LArTPC:
     """All six walls of the volume are plates."""
-    half = (detector.volumes.high[0] - detector.volumes.low[0]) / 2
-    places = [(axis, sign) for axis in range(3) for sign in (-1, 1)]
-    center = np.array([np.eye(3)[axis] * half * sign for axis, sign in places])
-    size = 2 * np.array([np.delete(half, axis) for axis, _ in places])
-    plates = Plates.on_walls(center, size, np.array([axis for axis, _ in places]))
+    plates = closed_plates(detector.volumes.high[0] - detector.volumes.low[0])
     plate = LightPlate(**{"efficiency": 1.0, **sensor}).for_all(6 * len(detector.volumes))
     light = ArgonLight(Scintillation(), PointSource(absorption_length=1e6), plate, plates)
     return dataclasses.replace(detector, light=light)
