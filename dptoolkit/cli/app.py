@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import dptoolkit
-from dptoolkit.cli import calibrate, campaign, check, demo, describe, generate, look, simulate
+from dptoolkit.cli import calibrate, campaign, check, demo, describe, generate, learn, look, simulate
 from dptoolkit.cli.shell import INTERRUPTED, TERMINATED, Commands, Debug, emit, with_debug
 
 EPILOG = (
@@ -65,6 +65,7 @@ for panel, commands in {
     "Detectors": (describe.detectors, describe.describe),
     "Simulate and look": (generate.generate, simulate.simulate, look.view, look.serve),
     "Fit": (calibrate.calibrate, campaign.campaign),
+    "Learn": (learn.lab,),
     "Measure": (check.bench,),
 }.items():
     for command in commands:
