@@ -1,7 +1,7 @@
 """JupyterLab on a working copy of the shipped notebooks.
 
-Notebooks of the course are worked in, so what is copied once belongs to the user: a file that is there is never
-replaced.
+Notebooks of the course are worked in, so what is copied once belongs to the user: a file that is there is
+never replaced.
 """
 
 import importlib.util
