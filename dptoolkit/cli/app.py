@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 import dptoolkit
-from dptoolkit.cli import calibrate, campaign, check, demo, describe, generate, learn, look, simulate
+from dptoolkit.cli import (
+    calibrate,
+    campaign,
+    challenge,
+    check,
+    demo,
+    describe,
+    generate,
+    learn,
+    look,
+    simulate,
+)
 from dptoolkit.cli.shell import INTERRUPTED, TERMINATED, Commands, Debug, emit, with_debug
 
 EPILOG = (
@@ -70,3 +81,13 @@ for panel, commands in {
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel, help=_help(command))(with_debug(command))
+
+_challenge = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+for command in (challenge.new, challenge.score):
+    _challenge.command(help=_help(command))(with_debug(command))
+app.add_typer(
+    _challenge,
+    name="challenge",
+    rich_help_panel="Learn",
+    help="A blinded calibration for a class: make it, score it.",
+)
