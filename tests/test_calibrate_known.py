@@ -7,6 +7,7 @@ import pytest
 
 from dptoolkit.calibrate import Calibration, known_events
 from dptoolkit.detector import LArTPC
+from dptoolkit.inference.losses import AbstractResidualLoss
 from dptoolkit.simulation import Options, simulate_file
 from tests.cli.makers import NUMBERS, write_muons
 
@@ -40,6 +41,10 @@ def test_at_its_own_parameters_a_model_leaves_only_noise(recorded: Path, small_w
     residuals = np.asarray(problem.residuals(problem.start))
     seen = residuals[residuals != 0]
     assert len(seen) > 1000 and 0.9 < seen.std() < 1.2
+    predicted, observed = problem.compared(problem.start, 0)
+    assert isinstance(problem.loss, AbstractResidualLoss)
+    again = np.asarray(problem.loss.residuals(predicted, observed))
+    assert np.allclose(again, residuals, atol=1e-6), "what is compared is what the loss sees"
 
 
 def test_expected_signals_are_refused(small_wire: LArTPC, tmp_path: Path) -> None:
