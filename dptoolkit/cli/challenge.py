@@ -35,7 +35,7 @@ def new(
 
       dptoolkit challenge new -o challenge
 
-      dptoolkit challenge new --seed 7 -d small-wire -n 8 -o challenge
+      dptoolkit challenge new --seed 7 -n 32 -o challenge --force
 
       dptoolkit serve leaderboard --challenge challenge
     """
