@@ -3,16 +3,22 @@
 Those of the apps are taken with playwright from a server of their own: `--apps` makes only these.
 """
 
+import json
 import re
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from dptoolkit.cache import enable_compilation_cache
+from dptoolkit.challenge import new_challenge
+from dptoolkit.challenge_folder import SUBMISSIONS
 from dptoolkit.config import load_detector
+from dptoolkit.session.leaderboard import show_challenge
 from dptoolkit.session.serve import PICTURES, apps_folder, server
 from dptoolkit.sources.example import example_muon
 from dptoolkit.views.browser import FLAGS, find_browser
@@ -20,6 +26,8 @@ from dptoolkit.views.event import EventView
 from dptoolkit.views.export import page_png
 from dptoolkit.views.report import event_page
 
+TEAMS = {"narwhals": (0.01, 1.0), "quokkas": (0.03, 1.3), "bold-voles": (0.03, 0.4), "axolotls": (0.12, 1.0)}
+"""Imagined teams: how well they measure, in ranges, and by how much they claim another error."""
 WAIT = 300_000
 """For an app to compile [ms]."""
 SHOTS = {
@@ -28,6 +36,7 @@ SHOTS = {
     "landscape": "?scenario=squared_difference&theme=dark",
     "valley": "",
     "calibration": "?detector=small-wire&events=8",
+    "leaderboard": "",
 }
 """Apps and the states in which they are shown."""
 DONE = {
@@ -49,7 +58,24 @@ def main() -> None:
         page = event_page(EventView(segments, readout, detector), {"detector": "sbnd", "seed": "1"})
         page_png(page, Path(__file__).parent / "event_display.png")
     chosen = [name for name in sys.argv[1:] if name in SHOTS] or list(SHOTS)
-    take_apps(chosen, apps_folder() / PICTURES)
+    with tempfile.TemporaryDirectory() as folder:
+        if "leaderboard" in chosen:
+            show_challenge(rehearsal(Path(folder) / "challenge"), revealed=True)
+        take_apps(chosen, apps_folder() / PICTURES)
+
+
+def rehearsal(folder: Path) -> Path:
+    """A challenge with teams that are drawn: estimates scatter around the truth by the true error."""
+    made, rng = new_challenge(folder, seed=1, n_events=1), np.random.default_rng(1)
+    for team, (width, claimed) in TEAMS.items():
+        rows = []
+        for hidden in made.envelope.parameters:
+            error = width * (hidden.high - hidden.low)
+            found = {"estimate": rng.normal(hidden.truth, error), "error": claimed * error}
+            rows.append({"path": hidden.path, **found})
+        (folder / SUBMISSIONS / f"{team}.json").write_text(json.dumps({"parameters": rows}))
+    (folder / SUBMISSIONS / "in-a-hurry.json").write_text("{")
+    return folder
 
 
 def take_apps(names: list[str], folder: Path) -> None:
@@ -85,6 +111,10 @@ def take_apps(names: list[str], folder: Path) -> None:
 
 
 def _wait_for(page: Any, name: str) -> None:
+    if name == "leaderboard":
+        page.get_by_text("teams", exact=False).first.wait_for()
+        page.wait_for_timeout(2000)
+        return
     if name not in DONE:
         page.get_by_text("read-out expectation").wait_for()
         page.wait_for_timeout(3000)

@@ -1,4 +1,4 @@
-"""Calibrate a detector with toys: data made from a file of segments with a truth that is known.
+"""Calibrate a detector with events whose segments are known: toys with a known truth, or recorded read-out.
 
 The glue of file, detector and fit; fits themselves are in `inference`. A toy is simulated with merged
 lines half as long as the fit uses, so that the fit does not see its own approximations.
@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit.detector import LArTPC, Readout
-from dptoolkit.events import Segments, Waveforms, bucket, pad
+from dptoolkit.events import Segments, SensorHits, Waveforms, bucket, pad
 from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, random_truth
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
 from dptoolkit.inference.problem import Problem
-from dptoolkit.io import EventFile, place, read_segments
+from dptoolkit.io import EventFile, InputError, NativeFile, events_slice, place, read_native, read_segments
 from dptoolkit.params import free, replace
 from dptoolkit.simulation import event_key
 from dptoolkit.sources.recorded import SegmentSource
@@ -106,6 +106,38 @@ def batches_of(
     """The events of a file, placed in the detector, `in_batches`: (segments, first event numbers, note)."""
     file, note = place(read_segments(path).select(events), detector.volumes, how, seed=seed)
     return *in_batches(file), note
+
+
+def known_events(
+    path: str | Path, detector: LArTPC, events: str = ":"
+) -> tuple[list[Segments], list[Readout]]:
+    """The segments and the recorded read-out of a native file, in batches; nothing else of it is used."""
+    first, whole = events_slice(events).start or 0, read_native(path, None if events == ":" else events)
+    _check_recorded(whole, Path(path), detector)
+    batches, _ = in_batches(whole.event_file)
+    groups = _groups(whole.event_file, SEGMENTS)
+    spans = [slice(first + group.start, first + group.stop) for group in groups]
+    return batches, [_charge(read_native(path, span)) for span in spans]
+
+
+def _charge(file: NativeFile) -> Readout:
+    """What was read out, without light."""
+    return {name: part for name, part in file.readout.items() if not isinstance(part, SensorHits)}
+
+
+def _check_recorded(file: NativeFile, path: Path, detector: LArTPC) -> None:
+    """An error unless `detector` may have recorded these events."""
+    expected, recorded = [plane.name for plane in detector.planes], list(_charge(file))
+    maker = file.run.detector_name
+    if file.run.expectation:
+        raise InputError(f"{path}: holds expected signals; expected recorded ones")
+    if not len(file.event_file):
+        raise InputError(f"{path}: holds no segments, only read-out; leave out --known-segments")
+    if (maker and maker != detector.name) or set(recorded) != set(expected):
+        raise InputError(
+            f"{path}: was recorded by {maker or 'a detector'!r} with planes {', '.join(recorded)}; expected "
+            f"{detector.name!r} with {', '.join(expected)}; give the --detector that recorded it"
+        )
 
 
 def in_batches(file: EventFile, most: int = SEGMENTS) -> tuple[list[Segments], list[int]]:

@@ -191,6 +191,7 @@ class LArTPC(Component):
 
     def electrons_at_anode(self, segments: Segments, layout: DepositLayout) -> Electrons:
         """Expected clouds of electrons at the reference plane of the anode."""
+        segments = self._pad(segments)
         freed, _ = self.freed(segments, layout)
         ionised = self.quanta.electrons(jnp.where(segments.valid, segments.de, 0.0), jnp.ones_like(freed))
         return drift_to_anode(

@@ -288,3 +288,13 @@ def test_wires_of_one_block_that_are_not_on_the_plane_read_nothing(small_wire):
     wire = layout.planes[plane.name].block[:, 2, None] * 16 + np.arange(16)
     assert np.abs(np.asarray(raw)[wire < plane.n_wires]).max() > 1
     assert np.all(np.asarray(raw)[wire >= plane.n_wires] == 0)
+
+
+def test_clouds_of_segments_need_no_padding_by_hand(small_pixel: LArTPC) -> None:
+    points = np.array([[0.0, 0.0, 0.0], [1.0, 0.5, 0.2], [2.0, 1.0, 0.4]])
+    segments = segments_from_arrays(points[:-1], points[1:], np.full(2, 2.4))
+    deposits = small_pixel.layout(segments).deposits
+    bare = small_pixel.electrons_at_anode(segments, deposits)
+    padded = small_pixel.electrons_at_anode(pad(segments, bucket(len(segments))), deposits)
+    assert float(bare.n.sum()) > 1e4
+    assert np.array_equal(np.asarray(bare.n), np.asarray(padded.n))

@@ -12,10 +12,12 @@ import dptoolkit
 from dptoolkit.cli import (
     calibrate,
     campaign,
+    challenge,
     check,
     demo,
     describe,
     generate,
+    learn,
     look,
     simulate,
     train_visibility,
@@ -75,7 +77,18 @@ for panel, commands in {
     "Detectors": (describe.detectors, describe.describe),
     "Simulate and look": (generate.generate, simulate.simulate, look.view, look.serve),
     "Fit": (calibrate.calibrate, campaign.campaign, train_visibility.train_visibility),
+    "Learn": (learn.lab,),
     "Measure": (check.bench,),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel, help=_help(command))(with_debug(command))
+
+_challenge = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+for command in (challenge.new, challenge.score):
+    _challenge.command(help=_help(command))(with_debug(command))
+app.add_typer(
+    _challenge,
+    name="challenge",
+    rich_help_panel="Learn",
+    help="A blinded calibration for a class: make it, score it.",
+)

@@ -59,6 +59,10 @@ def calibrate(
             help="Make the toy by another detector, or YAML file, of the same read-out.",
         ),
     ] = None,
+    known_segments: Annotated[
+        bool,
+        typer.Option("--known-segments", help="Of a recorded FILE: its segments are what really happened."),
+    ] = False,
     free: Free = None,
     start: Start = None,
     t0: Annotated[
@@ -97,7 +101,8 @@ def calibrate(
     With --toy-truth or --set the segments of FILE make a toy, whose truth is known. Without, FILE is recorded
     data: pixel hits and the t0 of each event; nothing else of it is read. Straight muons are found in them,
     one an event, and fitted along, so that errors include what is not known of them. The drift speed
-    (field.strength) is free only if --free names it; it needs a start within about 1 %.
+    (field.strength) is free only if --free names it; it needs a start within about 1 %. With --known-segments
+    the segments of FILE are taken for what happened, as in a challenge.
 
     Writes result.json, report.html and checkpoints into FOLDER, for recorded data also constants.json, which
     simulate --constants takes. After Ctrl-C the steps so far are kept; --resume goes on there.
@@ -111,6 +116,8 @@ def calibrate(
       dptoolkit calibrate -d module0 --data segments.h5 --toy-detector other.yaml -o cal_other
 
       dptoolkit calibrate -d module0 --data readout.h5 --free recombination.a,drift.lifetime -o cal_data
+
+      dptoolkit calibrate -d small-pixel --data challenge/control_sample.h5 --known-segments -o cal_known
     """
     output = folder_for(output, resume, force)
     check_words(method, loss)
@@ -125,6 +132,10 @@ def calibrate(
             f"{data} holds no recorded read-out; to make a toy of its segments give a truth: "
             f"--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"
         )
+    if toy_wanted and known_segments:
+        raise typer.BadParameter("--known-segments is for recorded data; leave out --toy-truth and --set")
+    if known_segments and t0 is not None:
+        raise typer.BadParameter("--t0 is not needed with --known-segments, which say when; leave it out")
     from dptoolkit.cache import enable_compilation_cache
 
     enable_compilation_cache()
@@ -135,10 +146,11 @@ def calibrate(
         use_all_cores()
         model = load_tpc(detector)
     if not toy_wanted:
-        from dptoolkit.cli.recorded import Asked, calibrate_recorded
+        from dptoolkit.cli.recorded import Asked, calibrate_known, calibrate_recorded
 
         asked = Asked(paths(free), parse_assignments(start or []), method, loss, events, t0, dedx, constants)
-        return calibrate_recorded(data, model, output, asked, resume)
+        chosen = calibrate_known if known_segments else calibrate_recorded
+        return chosen(data, model, output, asked, resume)
     if t0 is not None or constants is not None:
         raise typer.BadParameter(
             "--t0 and --constants are for recorded data; leave out --toy-truth and --set"

@@ -48,11 +48,31 @@ def serve(
     address: Annotated[str, typer.Option("--address", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     num_procs: Annotated[int, typer.Option("--num-procs", min=1, help="Processes that serve.")] = 1,
     max_upload: Annotated[int, typer.Option("--max-upload", min=1, help="Largest upload [MB].")] = 100,
+    challenge: Annotated[
+        Path | None,
+        typer.Option("--challenge", metavar="FOLDER", help="Challenge that the leaderboard shows."),
+    ] = None,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="The leaderboard shows how far estimates are from the truth.")
+    ] = False,
 ) -> None:
-    """Serve the dashboards to a browser, until Ctrl-C."""
+    """Serve the dashboards to a browser, until Ctrl-C.
+
+    [bold]Examples[/bold]
+
+      dptoolkit serve
+
+      dptoolkit serve leaderboard --challenge challenge --address 0.0.0.0
+    """
     from dptoolkit.cache import enable_compilation_cache
     from dptoolkit.session import serve as server
 
+    if reveal and challenge is None:
+        raise typer.BadParameter("--reveal needs a challenge; name its folder with --challenge")
+    if challenge is not None:
+        from dptoolkit.session.leaderboard import show_challenge
+
+        show_challenge(challenge, reveal)
     enable_compilation_cache()
     server.serve(apps or [], port=port, address=address, num_procs=num_procs, max_upload=max_upload)
 

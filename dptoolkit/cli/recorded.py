@@ -1,4 +1,4 @@
-"""`calibrate` with recorded read-out: muons found in the data, and constants with their validity."""
+"""`calibrate` with recorded read-out: along muons that are found in it, or along known segments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 
 from dptoolkit import units
 from dptoolkit.atomic import write_text
+from dptoolkit.calibrate import Calibration, calibrate, known_events
 from dptoolkit.calibration_constants import Constants, config_digest, with_constants
 from dptoolkit.cli.output import as_json, busy
 from dptoolkit.cli.results import (
@@ -82,6 +83,28 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     write_report(
         output, problem, result, rows, facts, residual_sections(found.distance, found.charge, found.time)
     )
+    end(output, result)
+
+
+def calibrate_known(data: Path, model: Any, output: Path, asked: Asked, resume: bool) -> None:
+    """Fit the read-out along the segments of the file, and write what was found."""
+    detector = model
+    if asked.constants is not None:
+        detector, note = with_constants(model, asked.constants)
+        say(note)
+    calibration = Calibration(detector, asked.free, noise=True, start=asked.start)
+    calibration.paths  # noqa: B018 - a wrong path is refused before anything is read
+    batches, observed = known_events(data, detector, asked.events)
+    emptied(output, resume)
+    problem = calibration.problem(batches, observed)
+    problem = problem if asked.loss == "auto" else problem.with_loss(loss_of(asked.loss))
+    run = partial(calibrate, problem, method=asked.method, checkpoint=output / "checkpoint.npz")
+    result, seconds = run_with_progress(problem, run)
+    rows = table(problem, result, None)
+    facts = {"detector": model.name, "data": data.name, "segments": "known, of the file"}
+    write_results(output, problem, result, rows, facts, {"seconds": seconds})
+    say_results(problem, result, rows, seconds)
+    write_report(output, problem, result, rows, facts)
     end(output, result)
 
 

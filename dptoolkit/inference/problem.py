@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.inference.alignment import Observables, align
+from dptoolkit.inference.alignment import Observables, align, extended
 from dptoolkit.inference.coordinates import Coordinates
 from dptoolkit.inference.devices import of_all, of_each
 from dptoolkit.inference.evaluation import (
@@ -152,6 +152,12 @@ class Problem:
         """What the experiment predicts at z."""
         experiment = self.model(z, batch)
         return experiment(layout=experiment.layout())
+
+    def compared(self, z: Vector, number: int) -> tuple[Observables, Observables]:
+        """(prediction, data) of a batch of events on the same rows, as the loss sees them."""
+        batch = self.batches(z)[number]
+        predicted = self.model(z, number)(layout=batch.layout)
+        return extended(predicted, batch.extra), batch.observed
 
     def value(self, z: Vector) -> float:
         """The loss."""

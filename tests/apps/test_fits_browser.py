@@ -154,8 +154,16 @@ def test_a_wrong_link_is_told_and_the_default_is_shown(watched, served):
 
 def test_landing_page_has_a_card_with_a_picture_for_every_app(watched, served):
     watched.page.goto(served)
-    for name in ("Event display", "Live fit", "Loss landscape", "Correlation valley", "Calibration"):
+    names = (
+        "Event display",
+        "Live fit",
+        "Loss landscape",
+        "Correlation valley",
+        "Calibration",
+        "Leaderboard",
+    )
+    for name in names:
         watched.page.get_by_role("heading", name=name).wait_for()
     sizes = watched.page.locator("img").evaluate_all("all => all.map(image => image.naturalWidth)")
-    assert len(sizes) == 5 and all(size > 300 for size in sizes)
+    assert len(sizes) == len(names) and all(size > 300 for size in sizes)
     assert watched.errors == [] and watched.foreign(served) == []

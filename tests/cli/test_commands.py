@@ -14,7 +14,18 @@ from dptoolkit import cache
 from dptoolkit.config import detector_names, load_detector
 from dptoolkit.params import infos
 
-COMMANDS = ("demo", "detectors", "describe", "simulate", "campaign", "view", "serve", "bench", "doctor")
+COMMANDS = (
+    "demo",
+    "detectors",
+    "describe",
+    "simulate",
+    "campaign",
+    "view",
+    "serve",
+    "lab",
+    "bench",
+    "doctor",
+)
 
 
 def program(*words: str, **more) -> subprocess.CompletedProcess:
