@@ -19,6 +19,7 @@ from dptoolkit.recorded import (
     line_source,
     own_parameters,
 )
+from dptoolkit.sources.line import MeanLoss
 from tests.recordings import write_recording
 
 LINES = [
@@ -56,7 +57,7 @@ def test_a_track_is_free_but_for_its_walls(small_pixel: LArTPC, recording: Path)
     bends = [own_parameters(track.line, 2).widths["kinks"][:, 0] for track in (crossing, stopping)]
     assert bends[1][-1] > bends[1][0] > bends[0][0] > 0, "one that stops scatters more and more"
     assert kinks_for([crossing, stopping]) == 1
-    sources = [line_source(track, 1, "restricted") for track in (crossing, stopping)]
+    sources = [line_source(track, 1, MeanLoss()) for track in (crossing, stopping)]
     assert [float(source.beyond) for source in sources] == [CROSSING, 0.0]
     assert float(sources[1]().de.sum()) > 40 and float(sources[1].t0) == 40.0
 

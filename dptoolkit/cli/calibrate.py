@@ -72,9 +72,9 @@ def calibrate(
         typer.Option(
             "--dedx",
             metavar="WHICH",
-            help="Of recorded muons: restricted, or mean if it does not fluctuate.",
+            help="Of recorded muons: typical, or mean if it does not fluctuate.",
         ),
-    ] = "restricted",
+    ] = "typical",
     constants: Annotated[
         Path | None,
         typer.Option(
