@@ -39,7 +39,7 @@ SOFT = 1000.0
 """Kinetic energy [MeV] that the kinks of a crossing muon are allowed for: most are harder."""
 SCALE_CROSSING, SCALE_STOPPING = 0.03, 0.02
 """Widths of the energy loss of a track over that of the model. Typical losses of muons at sea level
-(`cosmic_flux`, above 0.3 GeV) are 1.002 of that at `CROSSING`, 0.03 wide; where one stops is not known well."""
+(`cosmic_flux`, above 0.3 GeV) are 1.002 of that at `CROSSING`, 0.03 wide; where one stops is not exact."""
 STRETCH = 15.0
 """Path between kinks [cm]."""
 MOST_KINKS = 7
@@ -190,7 +190,7 @@ def path_of_pads(track: Track, judge: StragglingHits) -> float:
     A pad's share of the charge is its share of the path. The typical loss goes as the logarithm of the path,
     so that with this mean the pads together are right, if not each.
     """
-    (hits,) = track.readout.values()
+    hits: Any = next(iter(track.readout.values()))
     happened = (np.asarray(hits.probability) > 0.5) & np.asarray(hits.valid)[:, None]
     charge = np.sum(np.where(happened, np.asarray(hits.charge, float), 0.0), axis=1)
     some = charge > 0

@@ -335,7 +335,7 @@ def test_after_a_known_hit_charge_begins_where_it_was_reset():
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 1.5])
 def test_windows_of_known_hits_integrate_the_charge_of_the_hits(scale: float) -> None:
-    """Of a pixel without noise; and that charge is proportional to the waveform, which single hits are not."""
+    """Of a pixel without noise; it is proportional to the waveform, which single hits are not."""
     model, charge, start = quiet(max_hits=6), scale * bump(), jnp.full(1, 3.0)
     hits = run(model, charge, 3.0)
     before = Before(hits.time, hits.probability > 0.5)
