@@ -22,8 +22,8 @@ def residual_sections(distance: np.ndarray, charge: np.ndarray, time: np.ndarray
     return [
         Section(
             "Charge along the drift",
-            f"{shown} A slope is a lifetime that does not fit. The spread is that of the energy loss; as that "
-            f"leans to large values, medians lie some per cent above what is typical.",
+            f"{shown} A slope is a lifetime that does not fit. The spread is that of the energy loss, which "
+            f"leans to large values: medians lie some per cent above what is typical.",
             figure=along_drift(distance, charge, ratio, 1.0, (0.4, 2.2)),
         ),
         Section(
