@@ -201,14 +201,15 @@ def path_of_pads(track: Track, judge: StragglingHits) -> float:
 
 
 def effective(detector: LArTPC) -> list[str]:
-    """What single muons determine safely: typical values, but the drift speed and all recombination but one.
+    """What single muons determine safely: typical values, but not the drift speed, D_L, and all recombination.
 
-    Their dE/dx hardly varies, so a second one would only follow the first; the first is then the scale of
-    the charge, with the model of recombination and the gain in it. The speed has false minima where it begins
-    more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free it by name, from a good
-    start.
+    Their dE/dx hardly varies, so a second number of recombination would only follow the first; the first is
+    then the scale of the charge, with the model of recombination and the gain in it. D_L moves the first hit
+    of a pad by less than 0.1 us. The speed has false minima where it begins more than about 1 % off: ends of
+    tracks at the cathode pull only from nearby. Free them by name, the speed from a good start.
     """
-    paths = [path for path in calibrated(detector) if not path.startswith(("field.", "drift.velocity"))]
+    held = ("field.", "drift.velocity", "diffusion.longitudinal")
+    paths = [path for path in calibrated(detector) if not path.startswith(held)]
     recombination = [path for path in paths if path.startswith("recombination.")]
     return [path for path in paths if path not in recombination[1:]]
 
