@@ -201,9 +201,9 @@ def path_of_pads(track: Track, judge: StragglingHits) -> float:
 
 
 def effective(detector: LArTPC) -> list[str]:
-    """What single muons determine safely: typical values, but not the drift speed, D_L, and all recombination.
+    """What single muons determine safely of what is usually free.
 
-    Their dE/dx hardly varies, so a second number of recombination would only follow the first; the first is
+    Not the drift speed, not D_L, and one number of recombination. Their dE/dx hardly varies, so a second number of recombination would only follow the first; the first is
     then the scale of the charge, with the model of recombination and the gain in it. D_L moves the first hit
     of a pad by less than 0.1 us. The speed has false minima where it begins more than about 1 % off: ends of
     tracks at the cathode pull only from nearby. Free them by name, the speed from a good start.
