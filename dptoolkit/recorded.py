@@ -203,10 +203,11 @@ def path_of_pads(track: Track, judge: StragglingHits) -> float:
 def effective(detector: LArTPC) -> list[str]:
     """What single muons determine safely of what is usually free.
 
-    Not the drift speed, not D_L, and one number of recombination. Their dE/dx hardly varies, so a second number of recombination would only follow the first; the first is
-    then the scale of the charge, with the model of recombination and the gain in it. D_L moves the first hit
-    of a pad by less than 0.1 us. The speed has false minima where it begins more than about 1 % off: ends of
-    tracks at the cathode pull only from nearby. Free them by name, the speed from a good start.
+    Not the drift speed, not D_L, and one number of recombination: dE/dx of muons hardly varies, so a second
+    one would only follow the first, which then is the scale of the charge, with the model of recombination
+    and the gain in it. D_L moves the first hit of a pad by less than 0.1 us. The speed has false minima where
+    it begins more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free them by name,
+    the speed from a good start.
     """
     held = ("field.", "drift.velocity", "diffusion.longitudinal")
     paths = [path for path in calibrated(detector) if not path.startswith(held)]
