@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.constants import MUON_MASS
 from dptoolkit.detector import LArTPC, Readout
-from dptoolkit.events import Hits, SensorHits
+from dptoolkit.events import Hits, SensorHits, distinct_rows
 from dptoolkit.inference.calibration import calibrated
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.losses import AbstractLoss
@@ -43,6 +43,8 @@ SCALE_CROSSING, SCALE_STOPPING = 0.03, 0.02
 STRETCH = 15.0
 """Path between kinks [cm]."""
 MOST_KINKS = 7
+FINE = 0.01
+"""Length of the pieces by which paths over pads are measured [cm]."""
 STEPS = {"start": 0.1, "end": 0.1, "scale": 0.02}
 """Expected precision of a track's own parameters [cm], [1]."""
 DEDX = ("typical", "mean")
@@ -175,7 +177,9 @@ class RecordedCalibration:
     def _share(self, track: Track, judge: StragglingHits) -> AbstractLossShare:
         if self.dedx == "mean":
             return MeanLoss()
-        return TypicalLoss(thickness=jnp.asarray(path_of_pads(track, judge), jnp.result_type(float)))
+        return TypicalLoss(
+            thickness=jnp.asarray(path_of_pads(track, self.detector, judge), jnp.result_type(float))
+        )
 
 
 def straggling(detector: LArTPC) -> StragglingHits:
@@ -184,19 +188,25 @@ def straggling(detector: LArTPC) -> StragglingHits:
     return StragglingHits(charge_noise=float(plane.front_end.hit_noise))
 
 
-def path_of_pads(track: Track, judge: StragglingHits) -> float:
+def path_of_pads(track: Track, detector: LArTPC, judge: StragglingHits) -> float:
     """Path of a track that one pad sees [cm]: the mean logarithm over pads, as they count in the fit.
 
-    A pad's share of the charge is its share of the path. The typical loss goes as the logarithm of the path,
-    so that with this mean the pads together are right, if not each.
+    The typical loss goes as the logarithm of the path, so that with this mean the pads together are right, if
+    not each.
     """
-    hits: Any = next(iter(track.readout.values()))
+    line, plane = track.line, cast(PixelPlane, detector.planes[0])
+    n = int(np.ceil(line.length / FINE))
+    points = line.start + ((np.arange(n) + 0.5) / n)[:, None] * (line.end - line.start)
+    volume = detector.volumes.locate(points)
+    points, volume = points[volume >= 0], volume[volume >= 0]
+    across, up, _ = detector.volumes.to_local(jnp.asarray(points), jnp.asarray(volume))
+    column = np.rint(np.asarray(across) / plane.pitch + (plane.n_columns - 1) / 2)
+    row = np.rint(np.asarray(up) / plane.pitch + (plane.n_rows - 1) / 2)
+    path = line.length / n * distinct_rows(np.stack([volume, column, row], axis=1).astype(int))[2]
+    hits = cast(Hits, track.readout[plane.name])
     happened = (np.asarray(hits.probability) > 0.5) & np.asarray(hits.valid)[:, None]
-    charge = np.sum(np.where(happened, np.asarray(hits.charge, float), 0.0), axis=1)
-    some = charge > 0
-    charge, n_hits = charge[some], happened.sum(axis=1)[some]
-    width = np.asarray(judge.width(charge, judge.charge_noise * np.sqrt(n_hits)))
-    path = track.line.length * charge / charge.sum()
+    charge = np.sum(np.asarray(hits.charge, float)[happened]) * path / path.sum()
+    width = np.asarray(judge.width(jnp.asarray(charge), judge.charge_noise))
     return float(np.exp(np.average(np.log(path), weights=(charge / width) ** 2)))
 
 
