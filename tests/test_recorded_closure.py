@@ -55,7 +55,7 @@ def test_hits_without_truth_give_the_charge_of_a_muon_and_the_lifetime(
         maker = dataclasses.replace(maker, recombination=ModifiedBox())
     else:
         maker = replace(maker, {"recombination.a": 0.72})
-    tracks = control_sample(recorded(maker, 6, 5), small_pixel).tracks
+    tracks = control_sample(recorded(maker, 8, 2), small_pixel).tracks
     assert len(tracks) >= 4
     found = RecordedCalibration(small_pixel, FREE).problem(tracks)
     experiments = [Experiment(small_pixel, source) for source in found.sources]
