@@ -64,7 +64,7 @@ def test_hits_without_truth_give_the_charge_of_a_muon_and_the_lifetime(
     a, lifetime = (float(result.estimate[f"detector.{path}"]) for path in FREE)
     fitted = scale_at_typical(replace(small_pixel, {"recombination.a": a}))
     ratio, error = fitted / scale_at_typical(maker), float(result.error["detector.recombination.a"]) / a
-    assert error < 0.03
+    assert error < 0.04, "enough to tell 10 %"
     assert abs(ratio - 1) < 2.5 * np.hypot(error, SCALE_CROSSING / np.sqrt(len(tracks)))
     pull = (1 / lifetime - 1 / 600.0) * lifetime**2 / float(result.error["detector.drift.lifetime"])
     assert abs(pull) < 3
