@@ -119,7 +119,8 @@ class Hits(eqx.Module):
     correlation: Float[Array, "p h"]
     """Of charge and time given the hit."""
     total: Float[Array, " p"]
-    """Charge collected by the pixel before the threshold [electrons]."""
+    """Charge collected by the pixel before the threshold [electrons]; in a prediction given known hits only
+    what it integrates in their windows."""
     event: Int[Array, " p"]
     volume: Int[Array, " p"]
     column: Int[Array, " p"]

@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.constants import MUON_MASS
 from dptoolkit.detector import LArTPC, Readout
-from dptoolkit.events import Hits, SensorHits
+from dptoolkit.events import Hits, SensorHits, distinct_rows
 from dptoolkit.inference.calibration import calibrated
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.losses import AbstractLoss
@@ -28,7 +28,7 @@ from dptoolkit.io.errors import InputError
 from dptoolkit.io.recorded import Recorded
 from dptoolkit.params import free, replace
 from dptoolkit.reconstruction.lines import FoundLine, NoLine, find_line, points_of
-from dptoolkit.sources.line import Line, MeanLoss, RestrictedLoss
+from dptoolkit.sources.line import AbstractLossShare, Line, MeanLoss, TypicalLoss
 from dptoolkit.sources.scattering import scattering_angle
 from dptoolkit.sources.species import MUON
 from dptoolkit.sources.stopping import Argon, range_table
@@ -37,15 +37,18 @@ CROSSING = 1000.0
 """Residual range of a crossing muon at its end [cm]: about 2.4 GeV, where the loss hardly depends on it."""
 SOFT = 1000.0
 """Kinetic energy [MeV] that the kinks of a crossing muon are allowed for: most are harder."""
-SCALE_CROSSING, SCALE_STOPPING = 0.04, 0.02
-"""Widths of the energy loss of a track over that of the model: its energy is unknown; fluctuations."""
+SCALE_CROSSING, SCALE_STOPPING = 0.03, 0.02
+"""Widths of the energy loss of a track over that of the model. Typical losses of muons at sea level
+(`cosmic_flux`, above 0.3 GeV) are 1.002 of that at `CROSSING`, 0.03 wide; where one stops is not exact."""
 STRETCH = 15.0
 """Path between kinks [cm]."""
 MOST_KINKS = 7
+FINE = 0.01
+"""Length of the pieces by which paths over pads are measured [cm]."""
 STEPS = {"start": 0.1, "end": 0.1, "scale": 0.02}
 """Expected precision of a track's own parameters [cm], [1]."""
-DEDX = {"restricted": RestrictedLoss, "mean": MeanLoss}
-"""What is compared with the charges: of real, fluctuating losses the part without hard delta rays."""
+DEDX = ("typical", "mean")
+"""What is compared with the charges: of real, fluctuating losses the typical one."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class RecordedCalibration:
     free: Sequence[str] = ()
     """Default: `effective`."""
     start: Mapping[str, Any] = field(default_factory=dict)
-    dedx: str = "restricted"
+    dedx: str = "typical"
     """Or mean, for tracks without fluctuations."""
 
     def __post_init__(self) -> None:
@@ -164,22 +167,60 @@ class RecordedCalibration:
         """The problem of these tracks, whose own parameters are profiled."""
         model = replace(self.detector, dict(self.start))
         n_kinks = kinks_for(tracks)
-        lines = [line_source(track, n_kinks, self.dedx) for track in tracks]
+        judge = straggling(self.detector)
+        lines = [line_source(track, n_kinks, self._share(track, judge)) for track in tracks]
         own = [own_parameters(track.line, n_kinks) for track in tracks]
         experiments = [Experiment(model, line) for line in lines]
         observed = [track.readout for track in tracks]
-        return ProfiledProblem(experiments, self.paths, loss or StragglingHits(), observed, own)
+        return ProfiledProblem(experiments, self.paths, loss or judge, observed, own)
+
+    def _share(self, track: Track, judge: StragglingHits) -> AbstractLossShare:
+        if self.dedx == "mean":
+            return MeanLoss()
+        return TypicalLoss(
+            thickness=jnp.asarray(path_of_pads(track, self.detector, judge), jnp.result_type(float))
+        )
+
+
+def straggling(detector: LArTPC) -> StragglingHits:
+    """The loss for fluctuating tracks with the noise of this detector."""
+    plane: Any = detector.planes[0]
+    return StragglingHits(charge_noise=float(plane.front_end.hit_noise))
+
+
+def path_of_pads(track: Track, detector: LArTPC, judge: StragglingHits) -> float:
+    """Path of a track that one pad sees [cm]: the mean logarithm over pads, as they count in the fit.
+
+    The typical loss goes as the logarithm of the path, so that with this mean the pads together are right, if
+    not each.
+    """
+    line, plane = track.line, cast(PixelPlane, detector.planes[0])
+    n = int(np.ceil(line.length / FINE))
+    points = line.start + ((np.arange(n) + 0.5) / n)[:, None] * (line.end - line.start)
+    volume = detector.volumes.locate(points)
+    points, volume = points[volume >= 0], volume[volume >= 0]
+    across, up, _ = detector.volumes.to_local(jnp.asarray(points), jnp.asarray(volume))
+    column = np.rint(np.asarray(across) / plane.pitch + (plane.n_columns - 1) / 2)
+    row = np.rint(np.asarray(up) / plane.pitch + (plane.n_rows - 1) / 2)
+    path = line.length / n * distinct_rows(np.stack([volume, column, row], axis=1).astype(int))[2]
+    hits = cast(Hits, track.readout[plane.name])
+    happened = (np.asarray(hits.probability) > 0.5) & np.asarray(hits.valid)[:, None]
+    charge = np.sum(np.asarray(hits.charge, float)[happened]) * path / path.sum()
+    width = np.asarray(judge.width(jnp.asarray(charge), judge.charge_noise))
+    return float(np.exp(np.average(np.log(path), weights=(charge / width) ** 2)))
 
 
 def effective(detector: LArTPC) -> list[str]:
-    """What single muons determine safely: typical values, but the drift speed and all recombination but one.
+    """What single muons determine safely of what is usually free.
 
-    Their dE/dx hardly varies, so a second one would only follow the first; the first is then the scale of
-    the charge, with the model of recombination and the gain in it. The speed has false minima where it begins
-    more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free it by name, from a good
-    start.
+    Not the drift speed, not D_L, and one number of recombination: dE/dx of muons hardly varies, so a second
+    one would only follow the first, which then is the scale of the charge, with the model of recombination
+    and the gain in it. D_L moves the first hit of a pad by less than 0.1 us. The speed has false minima where
+    it begins more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free them by name,
+    the speed from a good start.
     """
-    paths = [path for path in calibrated(detector) if not path.startswith(("field.", "drift.velocity"))]
+    held = ("field.", "drift.velocity", "diffusion.longitudinal")
+    paths = [path for path in calibrated(detector) if not path.startswith(held)]
     recombination = [path for path in paths if path.startswith("recombination.")]
     return [path for path in paths if path not in recombination[1:]]
 
@@ -190,7 +231,7 @@ def kinks_for(tracks: Sequence[Track]) -> int:
     return int(np.clip(np.ceil(longest / STRETCH) - 1, 1, MOST_KINKS))
 
 
-def line_source(track: Track, n_kinks: int, dedx: str) -> Line:
+def line_source(track: Track, n_kinks: int, share: AbstractLossShare) -> Line:
     """The found track as a source."""
     line, real = track.line, jnp.result_type(float)
     return Line(
@@ -199,7 +240,7 @@ def line_source(track: Track, n_kinks: int, dedx: str) -> Line:
         kinks=jnp.zeros((n_kinks, 2), real),
         t0=jnp.asarray(track.t0, real),
         beyond=jnp.asarray(0.0 if line.stops else CROSSING, real),
-        share=DEDX[dedx](),
+        share=share,
     )
 
 
@@ -229,14 +270,14 @@ def _of_event(hits: Any, index: int) -> Hits:
 
 @dataclass(frozen=True)
 class HitResiduals:
-    """Hits that both data and model have; a number a hit."""
+    """Pads that have hits in both data and model; a number a pad."""
 
     distance: np.ndarray
     """Drift distance [cm]."""
     charge: np.ndarray
-    """Measured over predicted."""
+    """Measured over predicted, all hits of a pad together."""
     time: np.ndarray
-    """Measured minus predicted [us]."""
+    """Of the first hit, measured minus predicted [us]."""
 
 
 def hit_residuals(problem: ProfiledProblem, z: Any, tracks: Sequence[Track]) -> HitResiduals:
@@ -248,8 +289,10 @@ def hit_residuals(problem: ProfiledProblem, z: Any, tracks: Sequence[Track]) -> 
         predicted, observed = problem.compared(z, number)
         for name, mine in predicted.items():
             model, measured = (jax.tree.map(np.asarray, part) for part in (mine, observed[name]))
-            both = (model.probability > 0.5) & (measured.probability > 0.5) & model.valid[:, None]
-            distance = (measured.time[both] - track.t0) * speed
-            ratio = measured.charge[both] / model.charge[both]
-            parts.append(np.stack([distance, ratio, measured.time[both] - model.time[both]]))
+            happened = measured.probability > 0.5
+            both = (model.probability[:, 0] > 0.5) & happened[:, 0] & model.valid & (model.total > 0)
+            distance = (measured.time[both, 0] - track.t0) * speed
+            charge = np.sum(np.where(happened, measured.charge, 0.0), axis=1)
+            late = measured.time[both, 0] - model.time[both, 0]
+            parts.append(np.stack([distance, charge[both] / model.total[both], late]))
     return HitResiduals(*np.concatenate(parts, axis=1))

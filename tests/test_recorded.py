@@ -9,17 +9,22 @@ import pytest
 
 from dptoolkit.detector import LArTPC
 from dptoolkit.events import SensorHits
+from dptoolkit.inference.straggling import StragglingHits
 from dptoolkit.io.recorded import read_recorded
+from dptoolkit.reconstruction.lines import FoundLine
 from dptoolkit.recorded import (
     CROSSING,
     RecordedCalibration,
+    Track,
     control_sample,
     effective,
     kinks_for,
     line_source,
     own_parameters,
+    path_of_pads,
 )
-from tests.recordings import write_recording
+from dptoolkit.sources.line import MeanLoss
+from tests.recordings import straight_hits, write_recording
 
 LINES = [
     ((-10.0, 4.0, -8.0), (10.0, -6.0, 9.0)),
@@ -56,17 +61,34 @@ def test_a_track_is_free_but_for_its_walls(small_pixel: LArTPC, recording: Path)
     bends = [own_parameters(track.line, 2).widths["kinks"][:, 0] for track in (crossing, stopping)]
     assert bends[1][-1] > bends[1][0] > bends[0][0] > 0, "one that stops scatters more and more"
     assert kinks_for([crossing, stopping]) == 1
-    sources = [line_source(track, 1, "restricted") for track in (crossing, stopping)]
+    sources = [line_source(track, 1, MeanLoss()) for track in (crossing, stopping)]
     assert [float(source.beyond) for source in sources] == [CROSSING, 0.0]
     assert float(sources[1]().de.sum()) > 40 and float(sources[1].t0) == 40.0
 
 
-def test_one_number_of_recombination_and_not_the_drift_speed_are_free(
+@pytest.mark.parametrize(
+    ("start", "end", "path"),
+    [
+        ((1.0, 17.736, 2.1), (4.0, -17.736, 2.1), 0.4434 * np.hypot(3, 35.472) / 35.472),
+        ((-10.0, 1.1, 1.1), (10.0, 1.1, 1.1), 20.0),
+        ((0.0, 17.736, 17.736), (0.0, -17.736, -17.736), 0.4434 * np.sqrt(2)),
+    ],
+)
+def test_a_pad_sees_the_path_between_its_edges(
+    start: tuple[float, ...], end: tuple[float, ...], path: float, small_pixel: LArTPC
+) -> None:
+    """Of tracks along the columns, along the drift, and from corner to corner of every pad."""
+    line = FoundLine(np.array(start), np.array(end), np.zeros((2, 3), bool), 80)
+    track = Track(0, line, 0.0, {"pixels": straight_hits(small_pixel, start, end)})
+    assert path_of_pads(track, small_pixel, StragglingHits()) == pytest.approx(path, rel=0.01)
+
+
+def test_one_number_of_recombination_is_free_but_neither_drift_speed_nor_d_l(
     small_pixel: LArTPC, recording: Path
 ) -> None:
     free = effective(small_pixel)
     assert [path for path in free if path.startswith("recombination")] == ["recombination.a"]
-    assert "drift.lifetime" in free and "field.strength" not in free
+    assert "drift.lifetime" in free and not {"field.strength", "diffusion.longitudinal"} & set(free)
     problem = RecordedCalibration(small_pixel).problem(
         control_sample(read_recorded(recording), small_pixel).tracks
     )

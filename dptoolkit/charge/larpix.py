@@ -118,6 +118,17 @@ class LArPix(Component):
             collected = self.from_adc(adc)
         return self._report(triggers, collected, adc, charge, time0)
 
+    def integrated(self, charge: Waveform, time0: PerPixel, before: Before) -> PerPixel:
+        """Charge that pixels integrate in the windows of known hits [electrons], of `charge` as in a call.
+
+        It is linear in `charge` and knows no threshold: what resets lose is left out, and what follows the
+        last hit. The sum of the hits' charges differs from it by noise of mean zero.
+        """
+        position = (before.time - time0[:, None]) / self.tick
+        held = charge_at(charge, position + self._hold_ticks)
+        passed = held - charge_at(charge, self._starts(position, before.happened))
+        return jnp.sum(jnp.where(before.happened, passed, 0.0), axis=1)
+
     @property
     def adc_max(self) -> int:
         """The highest count."""
@@ -130,6 +141,16 @@ class LArPix(Component):
     def from_adc(self, adc: Array | int) -> Array:
         """Charge of a count [electrons]."""
         return (adc * self._step - self.v_pedestal + self.v_cm) / (self.gain * 1e-3)
+
+    @property
+    def hit_noise(self) -> Array:
+        """Of the charge of a hit: that of reset and comparator, and rounding [electrons]."""
+        return jnp.sqrt(self.reset_noise**2 + self.uncorrelated_noise**2 + self._rounding)
+
+    @property
+    def _rounding(self) -> Array:
+        """Variance of the rounding to counts [electrons^2]."""
+        return (self._step / (self.gain * 1e-3)) ** 2 / 12
 
     @property
     def _step(self) -> Array:
@@ -172,8 +193,7 @@ class LArPix(Component):
 
     def _widths(self, triggers: "_Triggers") -> tuple[PerHit, PerHit, PerHit]:
         """Standard deviations of charge and time, and their correlation: noise and ADC steps."""
-        rounding = (self._step / (self.gain * 1e-3)) ** 2 / 12
-        charge = jnp.sqrt(triggers.spread**2 + self.uncorrelated_noise**2 + rounding)
+        charge = jnp.sqrt(triggers.spread**2 + self.uncorrelated_noise**2 + self._rounding)
         position = jnp.sqrt(triggers.position_spread**2 + LEAST_SPREAD**2)
         return charge, self.tick * position, triggers.covariance / (charge * position)
 
@@ -230,8 +250,7 @@ class LArPix(Component):
     def _after_known(self, charge: Waveform, position: PerHit, happened: Bool[Array, "p h"]) -> "_Triggers":
         """Every hit averaged over the noise, given the hits before it: where they were [ticks]."""
         path, none = _path(charge), jnp.zeros_like(charge[:, :1])
-        again = jnp.where(happened, position + self._hold_ticks + RESET_TICKS, 0.0)
-        starts = jnp.concatenate([none, again[:, :-1]], axis=1)
+        starts = self._starts(position, happened)
         alive = jnp.concatenate([none + 1, happened[:, :-1].astype(charge.dtype)], axis=1)
         bases = charge_at(charge, starts).at[:, 0].set(0.0)
 
@@ -242,6 +261,11 @@ class LArPix(Component):
 
         triggers = jax.lax.map(jax.checkpoint(hit), (alive.T, starts.T, bases.T))
         return jax.tree.map(jnp.transpose, triggers)
+
+    def _starts(self, position: PerHit, happened: Bool[Array, "p h"]) -> PerHit:
+        """When the integration of every hit begins [ticks], where the hits before it are known."""
+        again = jnp.where(happened, position + self._hold_ticks + RESET_TICKS, 0.0)
+        return jnp.concatenate([jnp.zeros_like(again[:, :1]), again[:, :-1]], axis=1)
 
     def _ways(self, charge: Waveform, path: Waveform, branch: "_Branch") -> "_Ways":
         """All ways to the next hit; none of a branch that is unlikely for every pixel."""

@@ -262,6 +262,7 @@ class PixelPlane(Component):
         start = first * jnp.asarray(self.front_end.tick, charge.dtype)
         hits = self._in_groups(charge, start, exists > 0, key, before)
         valid = exists > 0
+        total = charge[:, -1] if before is None else self.front_end.integrated(charge, start, before)
         return Hits(
             charge=hits.charge,
             time=hits.time,
@@ -269,7 +270,7 @@ class PixelPlane(Component):
             charge_sigma=hits.charge_sigma,
             time_sigma=hits.time_sigma,
             correlation=hits.correlation,
-            total=jnp.where(valid, charge[:, -1], 0.0),
+            total=jnp.where(valid, total, 0.0),
             event=event,
             volume=volume,
             column=column,

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import exp1
 from jaxtyping import Array, Float
 
 from dptoolkit.events import Segments
@@ -34,20 +35,29 @@ class MeanLoss(AbstractLossShare):
         return jnp.ones_like(energy)
 
 
-class RestrictedLoss(AbstractLossShare):
-    """The mean loss to delta rays below a cut: those that a pad or wire cannot tell from their track.
+class TypicalLoss(AbstractLossShare):
+    """What is typical of the loss D on a path `thickness` seen at once: D_typ = -xi ln <exp(-D / xi)>.
 
-    1 - xi (ln(T_max / T_cut) - beta^2 (1 - T_cut / T_max)) / mean, PDG, Passage of particles through matter.
+    It is where Moyal's form pulls to neither side. Of Vavilov's distribution (JETP 5 (1957) 749), collisions
+    xi (1 - beta^2 T / T_max) dT / T^2 up to T_max, it is with y = T_max / xi and the entire exponential
+    integral Ein(y) = int_0^y (1 - e^-t) dt / t
+
+        D_typ = mean - xi [Ein(y) - 1 + (1 - e^-y) / y - beta^2 (1 - Ein(y) / y)].
+
+    For T_max >> xi that is 0.223 xi above the most probable loss of Landau, whose formula (PDG, Passage of
+    particles through matter) fails for slow particles: theirs nears the mean. xi and with it D_typ / path
+    grow with the path.
     """
 
-    cut: Array = param(1.0, "MeV", bounds=(1e-3, 1e5), symbol="T_cut", reference="range 4 mm, a pad")
+    thickness: Array = param(0.44, "cm", bounds=(1e-3, 1e3), symbol="t", reference="a pad")
 
     def __call__(self, argon: Argon, energy: Float[Array, " n"], mass: float) -> Float[Array, " n"]:
         beta2 = 1 - (mass / (energy + mass)) ** 2
-        most = max_transfer(energy, mass)
-        ratio = jnp.minimum(self.cut / most, 1.0)
-        lost = argon.transfers(beta2) * (-jnp.log(ratio) - beta2 * (1 - ratio))
-        return 1 - lost / argon.bethe(energy, mass)
+        transfers = argon.transfers(beta2)
+        y = max_transfer(energy, mass) / (transfers * self.thickness)
+        ein = exp1(y) + jnp.log(y) + np.euler_gamma
+        above = ein - 1 - jnp.expm1(-y) / y - beta2 * (1 - ein / y)
+        return 1 - transfers * above / argon.bethe(energy, mass)
 
 
 class Line(Component):

@@ -1,4 +1,4 @@
-"""Hits of a calibration against their predictions, along the drift."""
+"""Pads of a calibration against their predictions, along the drift."""
 
 import holoviews as hv
 import numpy as np
@@ -13,16 +13,17 @@ MEDIAN = "#d62728"
 
 
 def residual_sections(distance: np.ndarray, charge: np.ndarray, time: np.ndarray) -> list[Section]:
-    """Sections of a report; a number a hit.
+    """Sections of a report; a number a pad.
 
     `distance`: drift distance [cm]; `charge`: measured over predicted; `time`: measured - predicted [us].
     """
-    shown = f"{len(distance)} hits: a point each, and the median with its error in {BINS} bins."
+    shown = f"{len(distance)} pads: a point each, and the median with its error in {BINS} bins."
     ratio, late = quantity("charge, data / model"), quantity("time, data - model", "us")
     return [
         Section(
             "Charge along the drift",
-            f"{shown} A slope is a lifetime that does not fit; the spread is that of the energy loss.",
+            f"{shown} A slope is a lifetime that does not fit. The spread is that of the energy loss, which "
+            f"leans to large values: medians lie some per cent above what is typical.",
             figure=along_drift(distance, charge, ratio, 1.0, (0.4, 2.2)),
         ),
         Section(

@@ -331,3 +331,25 @@ def test_after_a_known_hit_charge_begins_where_it_was_reset():
     assert given.probability[0, 1] < 1e-3 < 0.999 < given.probability[1, 1]
     np.testing.assert_allclose(given.window_start[:, 1], first[:, 0] + 1.8 + RESET_TICKS * TICK)
     assert not jnp.any(given.probability[:, 2:])
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 1.5])
+def test_windows_of_known_hits_integrate_the_charge_of_the_hits(scale: float) -> None:
+    """Of a pixel without noise; it is proportional to the waveform, which single hits are not."""
+    model, charge, start = quiet(max_hits=6), scale * bump(), jnp.full(1, 3.0)
+    hits = run(model, charge, 3.0)
+    before = Before(hits.time, hits.probability > 0.5)
+    assert int(before.happened.sum()) >= 1
+    total = model.integrated(charge, start, before)
+    assert np.asarray(total) == pytest.approx(np.asarray(hits.charge.sum(axis=1)), rel=1e-6)
+    assert np.asarray(model.integrated(1.1 * charge, start, before)) == pytest.approx(1.1 * np.asarray(total))
+    nothing = Before(hits.time, jnp.zeros_like(before.happened))
+    assert float(model.integrated(charge, start, nothing)[0]) == 0.0
+
+
+def test_the_noise_of_a_hit_is_that_of_its_samples() -> None:
+    model, n = LArPix(), 4000
+    charge = jnp.broadcast_to(ramp(40e3, 40, 4), (n, 512))
+    sampled = run(model, charge, key=jax.random.key(1))
+    total = jnp.sum(sampled.charge[:, :1], axis=1)
+    assert float(total.std()) == pytest.approx(float(model.hit_noise), rel=0.05)

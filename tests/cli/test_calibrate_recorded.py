@@ -37,7 +37,7 @@ def test_without_a_track_it_says_what_there_was(small_pixel: LArTPC, cli: Callab
         ("pixel", (), "do not exist in small-pixel"),
         ("empty", (), "its read-out is empty"),
         ("none", ("--free", "drift.lifetim"), "drift.lifetim"),
-        ("none", ("--dedx", "median"), "expected one of restricted, mean"),
+        ("none", ("--dedx", "median"), "expected one of typical, mean"),
         ("none", ("--events", "4:5"), "select none of its 1 events"),
         ("none", ("--constants", "no.json"), "no such file; expected constants.json"),
         ("segments", (), "--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"),

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from dptoolkit.sources.line import Line, RestrictedLoss
+from dptoolkit.constants import ELECTRON_MASS
+from dptoolkit.sources.line import Line, TypicalLoss
 from dptoolkit.sources.species import MUON
-from dptoolkit.sources.stopping import Argon, range_table
+from dptoolkit.sources.stopping import Argon, max_transfer, range_table
 
 ENDS = {"start": (-5.0, 1.0, 2.0), "end": (4.0, -8.0, 9.0)}
 
@@ -30,14 +31,52 @@ def test_kinks_bend_it_between_ends_that_stay() -> None:
     assert angles.sum() == pytest.approx(2 * np.hypot(0.02, 0.02), rel=0.02)
 
 
-def test_the_restricted_loss_leaves_out_hard_delta_rays() -> None:
-    """1.99 MeV/cm for a muon of 2.4 GeV; all the loss of a slow one, or below a cut that nothing reaches."""
-    crossing = Line(**ENDS, beyond=1000.0, share=RestrictedLoss())()
-    assert float(crossing.de.sum() / crossing.dx.sum()) == pytest.approx(1.99, abs=0.03)
-    mean, restricted = Line(**ENDS)(), Line(**ENDS, share=RestrictedLoss())()
-    assert (restricted.de <= mean.de * (1 + 1e-9)).all() and restricted.de[-1] == pytest.approx(mean.de[-1])
-    everything = Line(**ENDS, share=RestrictedLoss(cut=1e4))()
-    assert np.asarray(everything.de) == pytest.approx(np.asarray(mean.de))
+def typical(energy: float, thickness: float) -> tuple[float, float, float, float]:
+    """(typical loss, mean loss, xi [MeV], largest transfer [MeV]) of a muon."""
+    argon, t = Argon(), jax.numpy.array([energy])
+    share = float(TypicalLoss(thickness=thickness)(argon, t, MUON.mass)[0])
+    mean = float(argon.bethe(t, MUON.mass)[0]) * thickness
+    beta2 = 1 - (MUON.mass / (energy + MUON.mass)) ** 2
+    xi = float(argon.transfers(jax.numpy.asarray(beta2))) * thickness
+    return share * mean, mean, xi, float(max_transfer(t, MUON.mass)[0])
+
+
+@pytest.mark.parametrize("energy", [3.0, 30.0, 300.0, 3000.0])
+@pytest.mark.parametrize("thickness", [0.1, 1.0])
+def test_the_typical_loss_is_the_exponential_mean_of_all_collisions(energy: float, thickness: float) -> None:
+    """ln <exp(-D / xi)> of a Poisson process, by quadrature over the collisions."""
+    found, mean, xi, most = typical(energy, thickness)
+    beta2 = 1 - (MUON.mass / (energy + MUON.mass)) ** 2
+    edges = np.concatenate([[0.0], np.geomspace(1e-6 * most, most, 400)])
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    width = np.diff(edges)[:, None]
+    t = edges[:-1, None] + width * (1 + nodes) / 2
+    x = t / xi
+    kept = np.where(x > 1e-4, (np.expm1(-x) + x) / np.maximum(x, 1e-4) ** 2, 0.5) / xi
+    sum_ = np.sum(width * weights / 2 * kept * (1 - beta2 * t / most))
+    assert found == pytest.approx(mean - xi * sum_, rel=1e-5)
+
+
+def test_of_a_fast_muon_the_typical_loss_is_landaus_and_of_a_slow_one_the_mean() -> None:
+    """PDG: most probable is xi (ln(2 m beta^2 gamma^2 / I) + ln(xi / I) + 0.200 - beta^2 - delta)."""
+    energy, argon = 2400.0, Argon()
+    found, _, xi, _ = typical(energy, 0.44)
+    gamma = 1 + energy / MUON.mass
+    eta2, excitation = gamma**2 - 1, 188e-6
+    delta = float(argon.density_effect(jax.numpy.asarray(eta2)))
+    logarithms = np.log(2 * ELECTRON_MASS * eta2 / excitation) + np.log(xi / excitation)
+    most_probable = xi * (logarithms + 0.2 - eta2 / gamma**2 - delta)
+    assert most_probable / 0.44 == pytest.approx(1.70, abs=0.02)
+    assert found == pytest.approx(most_probable + 0.223 * xi, rel=0.003)
+    slow, mean, _, _ = typical(3.0, 0.44)
+    assert slow == pytest.approx(mean, rel=0.01)
+
+
+def test_a_line_deposits_its_typical_loss() -> None:
+    crossing = Line(**ENDS, beyond=1000.0, share=TypicalLoss(thickness=0.44))()
+    assert float(crossing.de.sum() / crossing.dx.sum()) == pytest.approx(
+        typical(2340.0, 0.44)[0] / 0.44, rel=2e-3
+    )
 
 
 def test_its_gradient_is_the_finite_difference() -> None:

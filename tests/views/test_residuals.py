@@ -17,8 +17,8 @@ def test_medians_follow_the_drift_within_their_errors() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 2, 300])
-def test_a_page_is_made_of_any_number_of_hits(n: int) -> None:
+def test_a_page_is_made_of_any_number_of_pads(n: int) -> None:
     rng = np.random.default_rng(1)
     sections = residual_sections(rng.uniform(0, 20, n), rng.normal(1, 0.1, n), rng.normal(0, 0.3, n))
     page = report_page("Calibration", sections)
-    assert f"{n} hits" in page and "drift distance" in page
+    assert f"{n} pads" in page and "drift distance" in page
