@@ -28,6 +28,9 @@ ROUNDING = 1e-6
 """Part of a loss that a sum in single precision does not resolve."""
 ENOUGH = 0.01
 """The most that may be left where rounding or a jump hides it: a seventh of a standard deviation."""
+UNSEEN = 0.25
+"""The most that may be left where a loss is so large that single precision hides it, and the next step did
+not help: 0.7 of a standard deviation."""
 SHORT = 1.0
 """Damping with which a step has become short along every direction."""
 
@@ -116,6 +119,8 @@ class GaussNewton(AbstractMethod):
             return reached
         if damping >= SHORT and state.expected_decrease < ENOUGH:
             return _end(state, True, _stuck(state.expected_decrease))
+        if state.expected_decrease < min(ROUNDING * state.loss, UNSEEN):
+            return _end(state, True, _hidden(state.expected_decrease, state.loss))
         if tries + 1 == self.tries:
             return _end(state, False, NO_DIRECTION)
         return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
@@ -305,6 +310,10 @@ def _small(expected: float, tolerance: float) -> str:
 
 def _stuck(expected: float) -> str:
     return f"no shorter step lowers the loss, whose expected decrease {expected:.1e} < {ENOUGH:g}"
+
+
+def _hidden(expected: float, loss: float) -> str:
+    return f"expected decrease {expected:.1e} is below the rounding of the loss, {ROUNDING * loss:.1e}"
 
 
 def _step_inside(normal: Normal, damping: float, room: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 
+from tests.io.makers import LARNDSIM
+from tests.io.test_bad_input import CASES as BAD_FILES
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAINTED = """canvas => {
@@ -106,27 +109,58 @@ def test_app_paints_and_every_control_works(app, served):
 
 
 def test_upload_of_a_good_file_shows_its_events(app, served, tmp_path):
-    from dptoolkit.io import Batch, write_native
-    from dptoolkit.sources.example import example_muon
-
-    muon = example_muon(length=30.0)
-    write_native(tmp_path / "mine.h5", Batch(np.array([42]), muon))
-    app.page.locator("input[type=file]").set_input_files(tmp_path / "mine.h5")
-    app.page.get_by_text("mine.h5").first.wait_for()
-    app.page.get_by_text("event 42").wait_for()
-    _settle(app.page)
+    _upload_a_muon(app.page, tmp_path)
     assert app.errors == [] and app.foreign(served) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("text.h5", b"hello", "text.h5: is neither HDF5 nor npz"),
-        ("large.npz", b"PK" + bytes(2_100_000), "large.npz: has 2 MB; expected at most 2 MB"),
-    ],
+def _upload_a_muon(page, folder):
+    """And wait until it is on the screen."""
+    from dptoolkit.io import Batch, write_native
+    from dptoolkit.sources.example import example_muon
+
+    write_native(folder / "mine.h5", Batch(np.array([42]), example_muon(length=30.0)))
+    page.locator("input[type=file]").set_input_files(folder / "mine.h5")
+    page.get_by_text("mine.h5").first.wait_for()
+    page.get_by_text("event 42").wait_for()
+    _settle(page)
+
+
+WRONG = (
+    "empty file",
+    "text file",
+    "ROOT file",
+    "truncated HDF5",
+    "truncated npz",
+    "unknown content",
+    "missing columns",
+    "NaN",
+    "no segments",
+    "wrong unit",
 )
-def test_upload_of_a_bad_file_says_what_is_wrong(app, served, tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
-    app.page.locator("input[type=file]").set_input_files(tmp_path / name)
-    app.page.get_by_text(message).wait_for()
+
+
+def test_ten_wrong_files_are_refused_in_words_and_a_good_one_is_shown_after_them(app, served, tmp_path):
+    """One after the other on one page, which goes on showing the event it had."""
+    rows = np.zeros(4, LARNDSIM)
+    rows["dE"], rows["dx"] = 1.0, 1.0
+    chooser = app.page.locator("input[type=file]")
+    for number, case in enumerate(WRONG):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        make, message = BAD_FILES[case]
+        path = make(folder, rows.copy())
+        named = path.rename(folder / f"wrong{number}{path.suffix}")
+        chooser.set_input_files(named)
+        said = app.page.get_by_text(f"{named.name}: ").first
+        said.wait_for()
+        assert message in said.inner_text(), case
+        app.page.get_by_text("read-out expectation").wait_for()
+    _upload_a_muon(app.page, tmp_path)
+    assert app.errors == [] and app.foreign(served) == []
+
+
+def test_an_upload_beyond_the_limit_names_the_limit(app, served, tmp_path):
+    (tmp_path / "large.npz").write_bytes(b"PK" + bytes(2_100_000))
+    app.page.locator("input[type=file]").set_input_files(tmp_path / "large.npz")
+    app.page.get_by_text("large.npz: has 2 MB; expected at most 2 MB").wait_for()
     assert app.errors == [] and app.foreign(served) == []

@@ -192,6 +192,18 @@ def test_where_no_step_helps_a_fit_has_converged_only_if_little_is_left(problem,
     assert state.z is z
 
 
+@pytest.mark.parametrize("loss, left, converged", [(1e8, 0.2, True), (1e8, 0.5, False), (1e3, 0.2, False)])
+def test_what_single_precision_hides_of_a_large_loss_ends_a_fit_at_the_first_vain_step(
+    problem, loss, left, converged
+):
+    """Hundreds of events of waveforms have a loss of 1e8, and a step there takes minutes."""
+    method, z = GaussNewton(), problem.start
+    normal = replace(problem.normal(z), loss=loss)
+    state = replace(method.at(problem, z, normal, 1e-3), expected_decrease=left)
+    following = method.judged(problem, state, z + 0.1, replace(normal, loss=1.01 * loss))
+    assert following.converged == converged and ("rounding" in following.stopped) == converged
+
+
 def test_misuse_is_named(problem):
     with pytest.raises(ValueError, match="method 'newton' is unknown"):
         fit(problem, method="newton")
