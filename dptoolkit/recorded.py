@@ -213,13 +213,13 @@ def path_of_pads(track: Track, detector: LArTPC, judge: StragglingHits) -> float
 def effective(detector: LArTPC) -> list[str]:
     """What single muons determine safely of what is usually free.
 
-    Not the drift speed, not D_L, and one number of recombination: dE/dx of muons hardly varies, so a second
-    one would only follow the first, which then is the scale of the charge, with the model of recombination
-    and the gain in it. D_L moves the first hit of a pad by less than 0.1 us. The speed has false minima where
-    it begins more than about 1 % off: ends of tracks at the cathode pull only from nearby. Free them by name,
-    the speed from a good start.
+    Not the drift speed, not diffusion, and one number of recombination: dE/dx of muons hardly varies, so a
+    second one would only follow the first, which then is the scale of the charge, with the model of
+    recombination and the gain in it. D_L moves the first hit of a pad by less than 0.1 us; what a track
+    scatters between its kinks looks like D_T. The speed has false minima where it begins more than about 1 %
+    off: ends of tracks at the cathode pull only from nearby. Free them by name, the speed from a good start.
     """
-    held = ("field.", "drift.velocity", "diffusion.longitudinal")
+    held = ("field.", "drift.velocity", "diffusion.")
     paths = [path for path in calibrated(detector) if not path.startswith(held)]
     recombination = [path for path in paths if path.startswith("recombination.")]
     return [path for path in paths if path not in recombination[1:]]

@@ -101,7 +101,7 @@ def calibrate(
     With --toy-truth or --set the segments of FILE make a toy, whose truth is known. Without, FILE is recorded
     data: pixel hits and the t0 of each event; nothing else of it is read. Straight muons are found in them,
     one an event, and fitted along, so that errors include what is not known of them. The drift speed
-    (field.strength) and D_L are free only if --free names them; the speed needs a start within about 1 %.
+    (field.strength) and diffusion are free only if --free names them; the speed needs a start within 1 %.
     With --known-segments the segments of FILE are taken for what happened, as in a challenge.
 
     Writes result.json, report.html and checkpoints into FOLDER, for recorded data also constants.json, which

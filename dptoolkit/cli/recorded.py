@@ -63,7 +63,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     with busy("looking for tracks"):
         sample = control_sample(recorded, detector)
     say(f"{data}: {sample.note}")
-    say("note: the charge scale of recorded muons is tested to 2 %, its errors with a few samples only")
+    say("note: the charge scale of recorded muons comes out 2 to 4 % high, which errors do not include")
     emptied(output, resume)
     problem = calibration.problem(sample.tracks, None if asked.loss == "auto" else loss_of(asked.loss))
     method = GaussNewton(tolerance=TOLERANCE) if asked.method == "gauss-newton" else asked.method
