@@ -126,7 +126,7 @@ def _upload_a_muon(page, folder):
 
 
 WRONG = (
-    "empty file",
+    "no datasets",
     "text file",
     "ROOT file",
     "truncated HDF5",
