@@ -251,7 +251,7 @@ class _Job:
     def write(self, facts: dict[str, str], state: Any, seconds: float, n_points: int) -> None:
         """result.json and report.html."""
         from dptoolkit.surrogates.accuracy import Check
-        from dptoolkit.views.visibility import visibility_report
+        from dptoolkit.views.visibility import share, visibility_report
 
         visibility, weights = self.visibility(state), self.start.network.size
         say(f"checking with photons from {n_points} other points")
@@ -280,7 +280,7 @@ class _Job:
             say(
                 f"{name:8s} mean bias at most {numbers['mean_bound']:.2%} (with the noise of the photons "
                 f"{numbers['mean_bias']:.2%}, of these alone {numbers['noise']:.2%})   gradient "
-                f"{numbers['gradient_error']:.0%}"
+                f"{share(numbers['gradient_error'])}"
             )
         network, guess = (found[name].mean_bound for name in ("network", "prior"))
         if network > guess:

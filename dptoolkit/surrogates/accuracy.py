@@ -139,11 +139,16 @@ def slope_error(
 ) -> float:
     """Relative error of the gradient of ln v: rms of the difference over that of the truth.
 
-    Of two independent truths the noise drops out: the mean of (p - t1) (p - t2) is that of (p - t)^2.
+    Of two independent truths the noise drops out: the mean of (p - t1) (p - t2) is that of (p - t)^2. NaN
+    where one of the means is less than twice its statistical error: the truth is too noisy to tell.
     """
     counted = seen > LEAST
     p, t1, t2 = ((slope / seen[..., None])[counted] for slope in (predicted, one, other))
-    return float(np.sqrt(max(np.mean((p - t1) * (p - t2)), 0.0) / np.mean(t1 * t2)))
+    difference, truth = (p - t1) * (p - t2), t1 * t2
+    for product in (difference, truth):
+        if not product.mean() > 2 * product.std() / np.sqrt(product.size):
+            return float("nan")
+    return float(np.sqrt(difference.mean() / truth.mean()))
 
 
 @eqx.filter_jit

@@ -131,12 +131,17 @@ def _in_bin(one: Accuracy, low: float, high: float) -> dict[str, float]:
     return one.numbers((one.truth.probability >= low) & (one.truth.probability < high))
 
 
+def share(value: float) -> str:
+    """A relative error in words."""
+    return "hidden by the noise" if np.isnan(value) else f"{value:.2%}"
+
+
 def _numbers(accuracies: Mapping[str, Accuracy]) -> Table:
     rows = [
         (
             name,
             *(
-                f"{one.summary()[key]:.2%}"
+                share(one.summary()[key])
                 for key in ("mean_bound", "rms_bias", "mean_bias", "noise", "gradient_error")
             ),
         )

@@ -261,6 +261,8 @@ def test_noise_drops_out_of_biases_and_slopes():
     t1, t2 = (slope + 0.5 * truth[..., None] * rng.normal(size=slope.shape) for _ in range(2))
     off = slope * (1 + 0.1 * rng.choice([-1, 1], slope.shape))
     assert slope_error(off, t1, t2, truth) == pytest.approx(0.1, rel=0.2)
+    t1, t2 = t1 + 20 * (t1 - slope), t2 + 20 * (t2 - slope)
+    assert np.isnan(slope_error(slope, t1, t2, truth)), "noise hides it"
 
 
 def test_photons_say_the_slope_of_the_direct_light(plates):
@@ -275,7 +277,7 @@ def test_a_check_tells_a_good_map_from_a_bad_one(filling):
     check = Check(dataclasses.replace(filling, optics=ArgonOptics()), -SIZE / 2, SIZE / 2, 64)
     good, bad = check(ScatteredSource()), check(Uniform())
     assert good.summary()["rms_bias"] < 0.15 < bad.summary()["rms_bias"]
-    assert good.gradient_error < bad.gradient_error
+    assert np.isnan(good.gradient_error), "photons from eight points do not tell a gradient"
 
 
 def test_a_network_file_is_read_back_and_others_are_refused(plates, tmp_path):
