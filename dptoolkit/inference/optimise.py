@@ -19,6 +19,7 @@ from jaxtyping import Array
 
 from dptoolkit.inference.evaluation import Vector
 from dptoolkit.inference.problem import Normal, Problem
+from dptoolkit.inference.steps import conjugate, step_inside
 
 TOLERANCE = 1e-3
 """Converged when the loss is expected to fall by less: 1/2 is the change of one standard deviation."""
@@ -106,7 +107,7 @@ class GaussNewton(AbstractMethod):
         normal, damping, _ = state.memory
         if state.expected_decrease < self._least(state):
             return None
-        move = _step_inside(normal, damping, self._room(problem, state.z))
+        move = step_inside(normal, damping, self._room(problem, state.z))
         return jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.reach())
 
     def judged(self, problem: Problem, state: State, trial: Vector | None, found: Normal | None) -> State:
@@ -130,7 +131,7 @@ class GaussNewton(AbstractMethod):
 
     def at(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
         """The state at z, of which the quadratic model is known."""
-        best = _step_inside(normal, 0.0, self._room(problem, z))
+        best = step_inside(normal, 0.0, self._room(problem, z))
         expected = -normal.gradient @ best - 0.5 * best @ normal.matrix @ best
         return State(z, normal.loss, (normal, damping, 0), float(expected))
 
@@ -170,7 +171,7 @@ class ConjugateGaussNewton(AbstractMethod):
         gradient, damping = state.memory
         product = problem.curvature(state.z)
         for _ in range(8):
-            move, expected = _conjugate(lambda v, d=damping: product(v) + d * v, -gradient, self.products)
+            move, expected = conjugate(lambda v, d=damping: product(v) + d * v, -gradient, self.products)
             if expected < self.tolerance:
                 return _end(state, True, _small(expected, self.tolerance))
             trial = state.z + jnp.asarray(move, state.z.dtype)
@@ -316,32 +317,6 @@ def _hidden(expected: float, loss: float) -> str:
     return f"expected decrease {expected:.1e} is below the rounding of the loss, {ROUNDING * loss:.1e}"
 
 
-def _step_inside(normal: Normal, damping: float, room: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """The damped step within `room` (least and greatest change): who would leave it is held at its edge."""
-    low, high = room
-    move, free = np.zeros(len(low)), np.ones(len(low), bool)
-    while free.any():
-        gradient = normal.gradient + normal.matrix @ np.where(free, 0.0, move)
-        part = Normal(normal.loss, gradient[free], normal.matrix[np.ix_(free, free)])
-        move[free] = _solve(part, damping)
-        leaving = free & ((move < low) | (move > high))
-        if not leaving.any():
-            break
-        move = np.clip(move, low, high)
-        free &= ~leaving
-    return move
-
-
-def _solve(normal: Normal, damping: float) -> np.ndarray:
-    """The damped step; directions that nothing depends on are left where they are."""
-    scale = np.sqrt(np.maximum(np.diag(normal.matrix), 1e-300))
-    matrix = normal.matrix / np.outer(scale, scale) + damping * np.eye(len(scale))
-    size, vectors = np.linalg.eigh(matrix)
-    useful = size > 1e-7 * size.max()
-    along = vectors.T @ (normal.gradient / scale)
-    return -(vectors[:, useful] @ (along[useful] / size[useful])) / scale
-
-
 def _better(reached: State, before: State) -> bool:
     """Whether the loss fell and, `NEAR` the end, J^T r did.
 
@@ -357,22 +332,6 @@ def _better(reached: State, before: State) -> bool:
         fell = before.loss - reached.loss > max(0.5 * before_left, ROUNDING * abs(before.loss))
         return left < (before_left if fell else 0.5 * before_left)
     return reached.loss < before.loss + ROUNDING * abs(before.loss)
-
-
-def _conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:
-    """Solve A x = b; returns x and b x / 2."""
-    x, r = np.zeros_like(b), b.copy()
-    p, square = r.copy(), float(r @ r)
-    first = square
-    for _ in range(most):
-        if square <= 1e-6 * first:
-            break
-        ap = product(p)
-        length = square / max(float(p @ ap), 1e-300)
-        x, r = x + length * p, r - length * ap
-        square, before = float(r @ r), square
-        p = r + square / before * p
-    return x, float(0.5 * b @ x)
 
 
 def _end(state: State, converged: bool, why: str) -> State:

@@ -31,6 +31,11 @@ def group_speed() -> Any:
     return param(13.4, "cm/ns", bounds=(5.0, 30.0), symbol="v_g", reference="group velocity at 128 nm")
 
 
+def interaction_length(absorption_length: Array, rayleigh_length: Array) -> Array:
+    """Until absorption or scattering, whichever is first [cm]."""
+    return 1 / (1 / absorption_length + 1 / rayleigh_length)
+
+
 class ArgonOptics(Component):
     """Absorption, scattering, and walls that reflect: a share `specular` as mirrors, the rest diffusely."""
 
@@ -51,4 +56,4 @@ class ArgonOptics(Component):
     @property
     def interaction_length(self) -> Array:
         """Until absorption or scattering, whichever is first [cm]."""
-        return 1 / (1 / self.absorption_length + 1 / self.rayleigh_length)
+        return interaction_length(self.absorption_length, self.rayleigh_length)

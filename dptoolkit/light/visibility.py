@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.light.argon_optics import absorption, group_speed, rayleigh
+from dptoolkit.light.argon_optics import absorption, group_speed, interaction_length, rayleigh
 from dptoolkit.light.plates import Plates
 from dptoolkit.params import Component, param
 
@@ -73,7 +73,7 @@ class ScatteredSource(AbstractVisibility):
     ) -> tuple[Float[Array, "n p"], Float[Array, "n p"]]:
         offset = points[:, None] - jnp.asarray(plates.center, points.dtype)
         way = jnp.sqrt(jnp.sum(offset**2, axis=2))
-        length = 1 / (1 / self.absorption_length + 1 / self.rayleigh_length)
+        length = interaction_length(self.absorption_length, self.rayleigh_length)
         straight = plates.solid_angle(points) * jnp.exp(-way / length)
         around = plates.solid_angle(points, self.blur) * way / (way + self.rayleigh_length)
         return (straight + around) / (4 * np.pi), way / self.speed
