@@ -1,5 +1,6 @@
 """From read-out back to what happened."""
 
 from dptoolkit.reconstruction.lines import FoundLine, NoLine, find_line, points_of
+from dptoolkit.reconstruction.result import NotReconstructed, Reconstructed
 
-__all__ = ["FoundLine", "NoLine", "find_line", "points_of"]
+__all__ = ["FoundLine", "NoLine", "NotReconstructed", "Reconstructed", "find_line", "points_of"]
