@@ -57,11 +57,11 @@ def create_app() -> pn.viewable.Viewable:
     free = pn.widgets.MultiChoice(name="free parameters (none: all)", options=model.choices, **panels.WIDGET)
     free.value = list(model.free)
 
-    def open_upload(_event: object) -> None:
+    def open_upload(*_events: object) -> None:
         message.visible = False
         try:
-            if upload.value:
-                model.open_upload(upload.filename or "upload", upload.value, upload_limit())
+            if upload.filename:
+                model.open_upload(upload.filename, upload.value or b"", upload_limit())
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
 
@@ -74,7 +74,7 @@ def create_app() -> pn.viewable.Viewable:
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
 
-    upload.param.watch(open_upload, "value")
+    upload.param.watch(open_upload, ["value", "filename"])  # that of an empty file stays None
     free.param.watch(lambda event: setattr(model, "free", list(event.new)), "value")
     known.watch(other_detector, "detector")
     panels.keep_link(model)

@@ -88,10 +88,10 @@ def create_app() -> pn.viewable.Viewable:
             if not shown["closed"] and mine == shown["asked"]:
                 body.loading = False
 
-    async def open_upload(event: object) -> None:
+    async def open_upload(*_events: object) -> None:
         try:
-            if upload.value:
-                model.open_upload(upload.filename or "upload", upload.value, upload_limit())
+            if upload.filename:
+                model.open_upload(upload.filename, upload.value or b"", upload_limit())
                 await update()
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
@@ -114,7 +114,7 @@ def create_app() -> pn.viewable.Viewable:
     body = pn.Row(side, left, right, sizing_mode="stretch_both")
     model.param.watch(update, ["detector", "event", "mode", "seed", "limit"])
     model.param.watch(lambda _event: paint(), "theme")
-    upload.param.watch(open_upload, "value")
+    upload.param.watch(open_upload, ["value", "filename"])  # that of an empty file stays None
     pn.state.onload(update)
     return pn.Column(header, body, sizing_mode="stretch_both", styles={"height": "100vh"})
 

@@ -126,6 +126,7 @@ def _upload_a_muon(page, folder):
 
 
 WRONG = (
+    "empty file",
     "no datasets",
     "text file",
     "ROOT file",
@@ -139,7 +140,7 @@ WRONG = (
 )
 
 
-def test_ten_wrong_files_are_refused_in_words_and_a_good_one_is_shown_after_them(app, served, tmp_path):
+def test_wrong_files_are_refused_in_words_and_a_good_one_is_shown_after_them(app, served, tmp_path):
     """One after the other on one page, which goes on showing the event it had."""
     rows = np.zeros(4, LARNDSIM)
     rows["dE"], rows["dx"] = 1.0, 1.0
