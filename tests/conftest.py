@@ -1,8 +1,9 @@
 """Every test runs in double precision with checked shapes, but not yet with strict promotion of types."""
 
+import gc
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,18 @@ install_import_hook(_CHECKED, "tests.checked.checked")
 
 from dptoolkit.config import load_detector  # noqa: E402
 from dptoolkit.detector import LArTPC  # noqa: E402
+
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 25_000
+"""Memory maps of this process; Linux gives 65 530 at most, and every compiled function takes some."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_functions_are_dropped_before_maps_run_out() -> Iterator[None]:
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
+
 
 DATA = Path(os.environ.get("DPTOOLKIT_DATA", Path(__file__).parents[1] / "../shared/data")).resolve()
 

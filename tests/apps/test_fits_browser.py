@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from tests.apps.colours import wait_for_dark
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 READY = "step 0 paused"
@@ -85,8 +87,7 @@ def test_every_control_of_the_live_fit_works_and_its_link_restores_them(opened):
     shown = [select.evaluate("s => s.selectedOptions[0].label") for select in page.locator("select").all()]
     assert shown[-4:] == ["chi-squared", "adam", "rmsprop", "0.01"]
     assert page.get_by_text("held", exact=True).count() == 1
-    background = page.locator("[class*=Column]").first.evaluate("e => getComputedStyle(e).backgroundColor")
-    assert background == "rgb(13, 18, 24)"
+    wait_for_dark(page)
     choose(page, "scenario", "A valley without end")
     page.get_by_text("the Fisher matrix has an eigenvalue of zero").wait_for()
     page.get_by_text("∞").nth(1).wait_for()  # the errors of both

@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from tests.apps.colours import wait_for_dark
 from tests.challenges import write_challenge, write_submission
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -59,8 +60,7 @@ def test_a_team_appears_when_it_hands_in_and_the_truth_does_not(watched, board, 
     assert page.locator(".bk-Figure").count() == 0, "deviations tell the truth"
     page.get_by_role("button", name="dark", exact=True).click()
     page.wait_for_function("location.search.includes('theme=dark')")
-    background = page.locator("[class*=Column]").first.evaluate("e => getComputedStyle(e).backgroundColor")
-    assert background == "rgb(13, 18, 24)"
+    wait_for_dark(page)
     assert page.evaluate("document.documentElement.scrollHeight") <= 720
     assert watched.errors == [] and watched.foreign(home) == []
 
