@@ -7,8 +7,9 @@ import panel as pn
 
 from dptoolkit.session.event_display import EventDisplay
 from dptoolkit.session.upload import upload_limit
-from dptoolkit.views import theme
+from dptoolkit.views import panels, theme
 from dptoolkit.views.event import readout_layout, summary
+from dptoolkit.views.keys import Keys
 from dptoolkit.views.report import event_page
 from dptoolkit.views.segments3d import scene_frame
 
@@ -96,13 +97,19 @@ def create_app() -> pn.viewable.Viewable:
         except ValueError as error:
             message.param.update(object=str(error), visible=True)
 
+    def turn(by: int) -> None:
+        """To another event of the file, if there is one."""
+        model.event = min(max(model.event + by, 0), len(model.event_numbers) - 1)
+
     def page() -> io.StringIO:
         return io.StringIO(event_page(shown["view"], model.facts()))
 
     save = pn.widgets.FileDownload(callback=page, filename="event.html", label="save page", **style)
     yours = pn.pane.HTML("<b>your file</b>", margin=(8, 10, 0, 10), stylesheets=[theme.INPUT])
     side = pn.Column(
-        controls, yours, upload, look, save, message, width=230, sizing_mode="stretch_height",
+        controls, Keys({"ArrowLeft": lambda: turn(-1), "ArrowRight": lambda: turn(1)}),
+        panels.text("<small>keys: ← and → turn to other events</small>", margin=(0, 10)),
+        yours, upload, look, save, message, width=230, sizing_mode="stretch_height",
         styles={**theme.CARD, "overflow": "auto"}, margin=(0, 8, 8, 8),
     )  # fmt: skip
     left = pn.Column(

@@ -89,7 +89,8 @@ def create_app() -> pn.viewable.Viewable:
         pn.widgets.Select.from_param(model.param.around, name="values", **panels.WIDGET),
     ]  # fmt: skip
     side = panels.side_bar(
-        *panels.race_controls(model), panels.race_buttons(model, beat), *axes, *more,
+        *panels.race_controls(model), panels.race_buttons(model, beat),
+        *panels.outside_lessons(model, *axes, *more),
         *panels.look_controls(model), *beat.parts,
     )  # fmt: skip
     middle = pn.Column(

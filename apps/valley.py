@@ -100,7 +100,8 @@ def create_app() -> pn.viewable.Viewable:
     panels.keep_link(model)
     panels.run_session(model, beat)
     side = panels.side_bar(
-        *panels.race_controls(model, without=("loss",)), panels.race_buttons(model, beat), *axes,
+        *panels.race_controls(model, without=("loss",)), panels.race_buttons(model, beat),
+        *panels.outside_lessons(model, *axes),
         *panels.look_controls(model), about, *beat.parts,
     )  # fmt: skip
     maps = pn.Row(raw, bowl, sizing_mode="stretch_both")

@@ -60,6 +60,10 @@ class Fits(AppModel):
         for runner in self._runners.values():
             runner.pause()
 
+    def toggle(self) -> None:
+        """Pause if a fit is running, else go."""
+        (self.pause if self.running else self.go)()
+
     def step(self) -> None:
         """One step of every fit."""
         for runner in self._runners.values():

@@ -25,7 +25,9 @@ RATES = [OWN_RATE, *(float(f"{digit}e{power}") for power in range(-7, 0) for dig
 class Race(Fits):
     """Fits of one scenario by one or two methods, from one start; subclasses say what is shown of them."""
 
-    kept = ("scenario", "more", "loss", "first", "second", "learning_rate", "start", "held", *Fits.kept)
+    kept = (
+        "scenario", "more", "loss", "first", "second", "learning_rate", "start", "held", "lesson", *Fits.kept
+    )  # fmt: skip
 
     scenario = param.Selector(default=scenario_names()[0], objects=scenario_names(), doc="What is fitted")
     more = param.Boolean(default=False, doc="Add the second sample of the scenario")
@@ -37,6 +39,8 @@ class Race(Fits):
     )
     start = param.Dict(default={}, doc="Where fits start; the scenario says what is not named here")
     held = param.List(default=[], item_type=str, doc="Parameters that stay where they are")
+
+    lesson = param.Boolean(default=False, doc="Show those controls only that the scenario asks for")
 
     def __init__(self, **controls: Any):
         super().__init__()

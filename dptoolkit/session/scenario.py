@@ -1,8 +1,9 @@
 """Scenarios: a small problem with a lesson in each YAML file of `scenarios/`.
 
 A file names the detector and its planes, what happens in it (`muons` that stop, or one `line` whose ends may
-be free), the `truth` and the `start` of the free parameters, the values `around` them that are shown, and
-which losses and methods the lesson compares. Everything has a unit; a path without prefix means `detector.`.
+be free), the `truth` and the `start` of the free parameters, the values `around` them that are shown, which
+losses and methods the lesson compares, and the `controls` that it leaves. Everything has a unit; a path
+without prefix means `detector.`.
 """
 
 import dataclasses
@@ -26,6 +27,9 @@ WIRES = 4
 
 LOSSES = ("chi-squared", "squared difference", "blurred over 256 µs", "coarse to fine")
 """By these names scenarios and apps choose a loss, or stages of them."""
+
+CONTROLS = ("loss", "first", "second", "rate", "speed")
+"""Controls that a lesson may keep: how the fit is done; the scenario says what is fitted."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Scenario:
     seed: int = 1
     losses: tuple[str, ...] = LOSSES[:1]
     methods: tuple[str, ...] = ("gauss-newton", "adam")
+    controls: tuple[str, ...] = ()
+    """What a lesson lets one change."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Other parameters that differ from the detector's; the model knows them."""
 
@@ -81,9 +87,13 @@ class Scenario:
             raise ValueError(f"{self.name}: expected either muons or a line")
         if not self.noise > 0:
             raise ValueError(f"{self.name}: noise = {self.noise}: expected a positive number")
-        for kind, chosen, known in (("losses", self.losses, LOSSES), ("methods", self.methods, METHODS)):
+        for kind, chosen, known in (
+            ("losses", self.losses, LOSSES),
+            ("methods", self.methods, METHODS),
+            ("controls", self.controls, CONTROLS),
+        ):
             unknown = [name for name in chosen if name not in known]
-            if unknown or not chosen:
+            if unknown or not (chosen or kind == "controls"):
                 raise ValueError(f"{self.name}: {kind} {unknown}: expected some of {', '.join(known)}")
 
     @property
@@ -120,7 +130,9 @@ def read_scenario(text: str, name: str) -> Scenario:
     muons = {"muons": entries.pop("muons", []), "more": more.get("muons", [])}
     line = entries.pop("line", None)
     around = {path: tuple(ends) for path, ends in entries.pop("around").items()}
-    lists = {key: tuple(entries.pop(key)) for key in ("planes", "losses", "methods") if key in entries}
+    lists = {
+        key: tuple(entries.pop(key)) for key in ("planes", "losses", "methods", "controls") if key in entries
+    }
     return Scenario(
         name=name,
         around=around,

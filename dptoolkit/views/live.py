@@ -49,6 +49,7 @@ class PlaneImages:
         for name, palette in (("data", SEQUENTIAL), ("prediction", SEQUENTIAL), ("residual", DIVERGING)):
             drawn = plain_figure(name, "channel", "time [µs]" if name == "data" else "", **ends)
             drawn.grid.visible = False
+            drawn.xaxis.ticker.desired_num_ticks = 4
             mapper = themed(LinearColorMapper(palette=palette["light"], low=0, high=1), palette=palette)
             drawn.image(name, "x", "y", "dw", "dh", source=self.source, color_mapper=mapper)
             bar = ColorBar(

@@ -10,6 +10,7 @@ import panel as pn
 
 from dptoolkit.inference.landscape import Axis
 from dptoolkit.views import theme
+from dptoolkit.views.keys import Keys
 from dptoolkit.views.landscape import axis_label
 
 PERIOD = 100
@@ -20,11 +21,15 @@ DRAWN_JS = "requestAnimationFrame(() => requestAnimationFrame(() => {drawn.value
 """Two frames later what was sent before is on the screen."""
 COPY_JS = """
 const area = document.createElement('textarea');
-area.value = window.location.href;
+area.value = ADDRESS;
 document.body.append(area); area.select(); document.execCommand('copy'); area.remove();
+const name = source.label;
 source.label = 'copied';
-setTimeout(() => {source.label = 'copy link'}, 1500);
+setTimeout(() => {source.label = name}, 1500);
 """
+HERE = "window.location.href"
+LESSON = HERE + ".replace('lesson=false', 'lesson=true')"
+KEYS = "<small>keys: space bar starts and pauses, → is a step, Home resets</small>"
 WIDGET = {"stylesheets": [theme.INPUT], "sizing_mode": "stretch_width", "margin": (3, 8)}
 """Of every control."""
 BUTTON = {"stylesheets": [theme.INPUT, ".bk-btn{padding:6px 0}"], "width": 51, "margin": (3, 2)}
@@ -95,30 +100,49 @@ def race_controls(model: Any, without: Sequence[str] = ()) -> list[Any]:
 
     known.watch(name_more, "scenario")
     name_more()
-    return [widget for name, widget in widgets.items() if name not in without]
+    chosen = set(widgets) - set(without)
+    if model.lesson:
+        chosen &= {"more", *model.chosen.controls}
+    return [widget for name, widget in widgets.items() if name in chosen]
 
 
-def race_buttons(model: Any, beat: Beat) -> pn.Row:
-    """Start, pause, step, reset; what they did is shown at once."""
+def outside_lessons(model: Any, *parts: Any) -> list[Any]:
+    """Parts that a lesson leaves out."""
+    return [] if model.lesson else list(parts)
+
+
+def race_buttons(model: Any, beat: Beat) -> pn.Column:
+    """Start, pause, step, reset, and the keys for them; what they did is shown at once."""
+
+    def shown(action: Callable[[], None]) -> Callable[..., None]:
+        def act(*_events: Any) -> None:
+            action()
+            beat.tick()
+
+        return act
+
     row = []
-    for label, action in (
-        ("start", model.go),
-        ("pause", model.pause),
-        ("step", model.step),
-        ("reset", model.reset),
-    ):
-        button = pn.widgets.Button(name=label, **BUTTON)
-        button.on_click(lambda _event, action=action: (action(), beat.tick()))
+    for name in ("start", "pause", "step", "reset"):
+        button = pn.widgets.Button(name=name, **BUTTON)
+        button.on_click(shown(model.go if name == "start" else getattr(model, name)))
         row.append(button)
-    return pn.Row(*row, sizing_mode="stretch_width", margin=(4, 6))
+    keys = Keys({" ": shown(model.toggle), "ArrowRight": shown(model.step), "Home": shown(model.reset)})
+    buttons = pn.Row(*row, keys, sizing_mode="stretch_width", margin=(4, 6, 0, 6))
+    return pn.Column(buttons, text(KEYS, margin=(0, 10)), sizing_mode="stretch_width", margin=0)
 
 
 def look_controls(model: Any) -> list[Any]:
-    """Light or dark, and a link to the present state."""
+    """Light or dark, a link to the present state, and one that hides what its scenario does not ask for."""
     look = pn.widgets.RadioButtonGroup.from_param(model.param.theme, **WIDGET)
-    copy = pn.widgets.Button(name="copy link", **WIDGET)
-    copy.jscallback(clicks=COPY_JS)
-    return [look, copy]
+    addresses = {"copy link": HERE}
+    if "lesson" in model.kept and not model.lesson:
+        addresses["copy link of the lesson"] = LESSON
+    copies = []
+    for name, address in addresses.items():
+        copy = pn.widgets.Button(name=name, **WIDGET)
+        copy.jscallback(clicks=COPY_JS.replace("ADDRESS", address))
+        copies.append(copy)
+    return [look, *copies]
 
 
 def start_sliders(model: Any) -> list[Any]:

@@ -47,6 +47,7 @@ def wire_image(
         element,
         title=f"plane {name}" if name else "",
         xlabel="channel",
+        xticks=4,
         cmap=palette["light"],
         clim=(low, high),
         colorbar=True,

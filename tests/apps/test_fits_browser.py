@@ -93,6 +93,35 @@ def test_every_control_of_the_live_fit_works_and_its_link_restores_them(opened):
     page.get_by_text("∞").nth(1).wait_for()  # the errors of both
 
 
+def test_keys_step_run_pause_and_reset_a_fit_but_leave_a_slider_alone(opened):
+    page = opened("live_fit?first=adam&second=nobody&speed=5.0")
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("step 1 paused").first.wait_for()
+    press(page, "step")  # the button keeps the focus, and the space bar would press it again
+    page.get_by_text("step 2 paused").first.wait_for()
+    page.keyboard.press(" ")
+    page.get_by_text("running").first.wait_for()
+    page.keyboard.press(" ")
+    paused = page.get_by_text(re.compile(r"step \d+ paused")).first
+    paused.wait_for()
+    held = paused.inner_text()
+    page.locator(".noUi-handle").first.focus()
+    page.keyboard.press("Home")
+    page.wait_for_timeout(500)
+    assert paused.inner_text() == held
+    page.locator("body").click(position={"x": 640, "y": 5})
+    page.keyboard.press("Home")
+    page.get_by_text(READY).first.wait_for()
+
+
+def test_a_lesson_shows_the_controls_that_its_scenario_asks_for(opened):
+    page = opened("live_fit?scenario=squared_difference&lesson=true")
+    named = [label.strip() for label in page.locator("label").all_inner_texts()]
+    assert "loss" in named and page.get_by_text("steps a second").count() == 1
+    assert not {"scenario", "method", "against", "learning rate"} & set(named)
+    assert page.get_by_role("button", name="copy link of the lesson").count() == 0
+
+
 def test_a_click_on_the_landscape_is_a_new_start(opened):
     page = opened("landscape?points=8&second=nobody&beside=slices+through+the+minimum")
     page.wait_for_function("!document.body.innerText.includes('computing the map')")

@@ -161,7 +161,7 @@ def test_closing_ends_all_within_a_second(small):
 
 @pytest.mark.parametrize("kind", [LiveFit, LossLandscape, Valley])
 def test_the_state_comes_back_from_a_dictionary_and_from_a_link(kind):
-    model = kind(scenario="four_constants", speed=3.5, learning_rate=1e-3, theme="dark")
+    model = kind(scenario="four_constants", lesson=True, speed=3.5, learning_rate=1e-3, theme="dark")
     model.param.update(
         start={"detector.drift.lifetime": 800.25}, held=["detector.field.strength"], second="rmsprop"
     )

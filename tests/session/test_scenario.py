@@ -37,6 +37,7 @@ def test_units_of_a_file_are_converted():
     ("old", "new", "message"),
     [
         ("title: T", "titel: T", "unknown keys \\['titel'\\], missing keys \\['title'\\]"),
+        ("planes: [Y]", "controls: [magic]", "controls \\['magic'\\]"),
         ("start: {drift.lifetime: 450 us}", "start: {drift.speed: 1}", "the same parameters"),
         ("muons: [{distance: 28 cm, slope: 0.1, length: 80 mm}]", "", "either muons or a line"),
         ("planes: [Y]", "losses: [likelihood]", "losses \\['likelihood'\\]"),
