@@ -46,7 +46,15 @@ class Fits(AppModel):
         """Make the fits ready at their start."""
         self._opened = True
         self._end()
-        self._runners = {name: Runner(maker, speed=self.speed) for name, maker in self.makers().items()}
+        makers, runners = self.makers(), {}
+
+        def prepared() -> bool:
+            every = [runners.get(name) for name in makers]
+            return all(one is not None and one.frame.status != "preparing" for one in every)
+
+        for name, maker in makers.items():
+            runners[name] = Runner(maker, speed=self.speed, others=prepared)
+        self._runners = runners
 
     def go(self) -> None:
         """Let the fits run; those that ended begin anew."""

@@ -25,6 +25,8 @@ Tell = Callable[[str], None]
 Status = Literal["preparing", "paused", "running", "done", "failed", "closed"]
 FASTEST = 1000.0
 """Steps a second that stand for no limit."""
+LOOK = 0.05
+"""Time between two looks at others that are not prepared yet [s]."""
 LONG = 1.0
 """A step that takes longer tells how far it is [s]."""
 
@@ -79,10 +81,20 @@ class _Closed(Exception):
 
 
 class Runner:
-    """Fits what `make(tell)` returns: it is called in the worker, as it may take seconds, and tells of it."""
+    """Fits what `make(tell)` returns: it is called in the worker, as it may take seconds, and tells of it.
 
-    def __init__(self, make: Callable[[Tell], Task], *, running: bool = False, speed: float = FASTEST):
-        self._make, self._running, self._speed = make, running, speed
+    Its first step waits until `others` says that those it races with are prepared too.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Tell], Task],
+        *,
+        running: bool = False,
+        speed: float = FASTEST,
+        others: Callable[[], bool] = lambda: True,
+    ):
+        self._make, self._running, self._speed, self._others = make, running, speed, others
         self._change = threading.Condition()
         self._frame = Frame()
         self._leave, self._closed, self._ready, self._told = 0, False, 0.0, time.monotonic()
@@ -220,6 +232,8 @@ class Runner:
             going = self._running or self._leave > 0
             status: Status = "running" if going else "paused"
             self._publish(status=status, activity="", history=history, seen=seen)
+            while first and not self._closed and not self._others():
+                self._change.wait(LOOK)
             self._wait(lambda: bool(self._leave), time_too=False)
 
     def _wait(self, allowed: Callable[[], bool], time_too: bool) -> None:

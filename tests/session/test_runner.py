@@ -1,6 +1,7 @@
 """A runner in a plain script: what a user may do to a fit that runs, and what it says of itself."""
 
 import dataclasses
+import threading
 import time
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_closing_while_it_prepares_silences_it_too(ran):
     runner.close()
     assert runner.frame.status == "closed" and runner.join(2.0)
     assert runner.frame.activity == "closed"
+
+
+def test_a_race_begins_when_the_slowest_is_prepared_or_has_failed(ran):
+    prepared = threading.Event()
+    runner = ran(task(), running=True, others=prepared.is_set)
+    wait(lambda: runner.frame.last is not None)
+    time.sleep(0.2)
+    assert [s.step for s in runner.frame.history] == [0]
+    prepared.set()
+    wait(lambda: runner.frame.status == "done")
 
 
 def test_frames_do_not_change(ran):
