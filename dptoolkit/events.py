@@ -150,6 +150,16 @@ class SensorHits(eqx.Module):
     valid: Bool[Array, " r"]
 
 
+class Combinations(eqx.Module):
+    """Measurements combined to independent numbers of unit variance: a row a number."""
+
+    value: Float[Array, " r"]
+    event: Int[Array, " r"]
+    number: Int[Array, " r"]
+    """Within its event."""
+    valid: Bool[Array, " r"]
+
+
 def first_times(segments: Segments) -> Float[np.ndarray, " e"]:
     """When the first step of every event begins [us]; 0 for an event without any."""
     valid, event = np.asarray(segments.valid), np.asarray(segments.event)

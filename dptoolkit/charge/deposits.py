@@ -154,7 +154,7 @@ def drift_to_anode(
     charge = freed[index] * (high - low)
     step = (segments.end - segments.start)[index]
     points = segments.start[index] + ((low + high) / 2)[:, None] * step
-    points = points + field.displacement(points, in_volume, volumes)
+    points = points + field.displacement(points, in_volume, volumes, drift.speed)
     across, up, distance = volumes.to_local(points, in_volume)
     half = (high - low)[:, None] * step
     d_across, d_up, d_distance = (

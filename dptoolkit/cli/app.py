@@ -16,9 +16,11 @@ from dptoolkit.cli import (
     check,
     demo,
     describe,
+    evaluate,
     generate,
     learn,
     look,
+    reconstruct,
     simulate,
     train_visibility,
 )
@@ -77,6 +79,7 @@ for panel, commands in {
     "Detectors": (describe.detectors, describe.describe),
     "Simulate and look": (generate.generate, simulate.simulate, look.view, look.serve),
     "Fit": (calibrate.calibrate, campaign.campaign, train_visibility.train_visibility),
+    "Reconstruct": (reconstruct.reconstruct, evaluate.evaluate),
     "Learn": (learn.lab,),
     "Measure": (check.bench,),
 }.items():

@@ -93,6 +93,25 @@ def calibrate(
     events: Events = ":",
     place: Place = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Of the truth and the noise.")] = 0,
+    field: Annotated[
+        bool, typer.Option("--field", help="Recover a distortion of the drift field from muons: a toy.")
+    ] = False,
+    resolution: Annotated[
+        str, typer.Option("--resolution", metavar="LENGTH", help="With --field: of a point of a track.")
+    ] = "1 mm",
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            "--tracker", metavar="LENGTH", help="With --field: where muons enter and leave is known."
+        ),
+    ] = None,
+    t0_known: Annotated[
+        bool, typer.Option("--t0-known/--no-t0-known", help="With --field: the time of the muons is known.")
+    ] = True,
+    comparisons: Annotated[
+        bool,
+        typer.Option("--comparisons/--no-comparisons", help="With --field: baselines and other cases too."),
+    ] = True,
     resume: Resume = False,
     force: Force = False,
 ) -> None:
@@ -103,6 +122,10 @@ def calibrate(
     one an event, and fitted along, so that errors include what is not known of them. The drift speed
     (field.strength) and diffusion are free only if --free names them; the speed needs a start within 1 %.
     With --known-segments the segments of FILE are taken for what happened, as in a challenge.
+
+    With --field cosmic muons of FILE are seen through a field that a space charge distorts (--set
+    field.amplitude=0.03), as space points with the errors of --resolution, and a network in the detector
+    recovers it; result.json and report.html say how well, detector.yaml is the detector with that field.
 
     Writes result.json, report.html and checkpoints into FOLDER, for recorded data also constants.json, which
     simulate --constants takes. After Ctrl-C the steps so far are kept; --resume goes on there.
@@ -118,6 +141,8 @@ def calibrate(
       dptoolkit calibrate -d module0 --data readout.h5 --free recombination.a,drift.lifetime -o cal_data
 
       dptoolkit calibrate -d small-pixel --data challenge/control_sample.h5 --known-segments -o cal_known
+
+      dptoolkit calibrate -d sbnd --field --data muons.h5 --seed 5 -o field
     """
     output = folder_for(output, resume, force)
     check_words(method, loss)
@@ -126,6 +151,16 @@ def calibrate(
     from dptoolkit.io.readers import check_file
 
     check_file(data)
+    if field:
+        from dptoolkit.cache import enable_compilation_cache
+        from dptoolkit.cli.field import Asked as AskedOfField
+        from dptoolkit.cli.field import calibrate_field
+
+        enable_compilation_cache()
+        known = resolution, tracker, t0_known, comparisons
+        return calibrate_field(
+            output, AskedOfField(detector, data, events, place, set_ or [], seed, *known), resume
+        )
     toy_wanted = toy_truth is not None or bool(set_) or toy_detector is not None
     if not toy_wanted and not _is_recorded(data):
         raise typer.BadParameter(

@@ -19,6 +19,7 @@ class Benchmark(StrEnum):
     """What can be measured."""
 
     CHARGE = "charge"
+    FIELD = "field"
     INFERENCE = "inference"
     LIGHT = "light"
 
@@ -45,7 +46,7 @@ def doctor(json: Json = False) -> None:
 
 def bench(
     name: Annotated[
-        Benchmark | None, typer.Argument(metavar="[charge|inference|light]", help="Default: all.")
+        Benchmark | None, typer.Argument(metavar="[charge|field|inference|light]", help="Default: all.")
     ] = None,
     json: Json = False,
 ) -> None:

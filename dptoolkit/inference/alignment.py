@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dptoolkit.events import Hits, SensorHits, Waveforms, bucket, distinct_rows
+from dptoolkit.events import Combinations, Hits, SensorHits, Waveforms, bucket, distinct_rows
 
 Observables = dict[str, Any]
 """Read-out by the name of its plane or group of sensors."""
@@ -22,6 +22,7 @@ _OF_HITS = ("charge", "time", "probability", "total", "charge_sigma", "time_sigm
 COMPARED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Waveforms: (("event", "group", "channel", "tick"), ("samples",)),
     Hits: (("event", "volume", "column", "row"), _OF_HITS),
+    Combinations: (("event", "number"), ("value",)),
     SensorHits: (("event", "sensor"), ("pe", "charge", "time_ns", "time_sigma_ns")),
 }
 """Observables: what names a row, and what is measured there."""

@@ -29,6 +29,11 @@ def predicted_of(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Ob
     return extended(experiment(layout=batch.layout), batch.extra)
 
 
+def prior_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
+    """The residuals of the loss's prior at z: none for most losses."""
+    return loss.prior(experiment_at(detector, batch.source, coordinates.values(z)))
+
+
 @eqx.filter_jit
 def rows_of(experiment: Experiment, layout: Any) -> Observables:
     """The rows of a prediction; the compiler leaves out the simulation, of which nothing is used."""
@@ -38,7 +43,8 @@ def rows_of(experiment: Experiment, layout: Any) -> Observables:
 @eqx.filter_jit
 def value_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
     """The loss at z."""
-    return loss(predicted_of(detector, coordinates, z, batch), batch.observed)
+    value = loss(predicted_of(detector, coordinates, z, batch), batch.observed)
+    return value + 0.5 * jnp.sum(prior_of(detector, coordinates, loss, z, batch) ** 2)
 
 
 @eqx.filter_jit
@@ -50,7 +56,8 @@ def value_and_grad_of(detector: Any, coordinates: Any, loss: Any, z: Vector, bat
 @eqx.filter_jit
 def residuals_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
     """The residuals at z."""
-    return loss.residuals(predicted_of(detector, coordinates, z, batch), batch.observed)
+    residuals = loss.residuals(predicted_of(detector, coordinates, z, batch), batch.observed)
+    return jnp.concatenate([residuals, prior_of(detector, coordinates, loss, z, batch)])
 
 
 @eqx.filter_jit
@@ -59,7 +66,9 @@ def normal_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batc
 
     def both(z: Vector) -> tuple[Array, Array]:
         predicted = predicted_of(detector, coordinates, z, batch)
-        return loss.residuals(predicted, batch.observed), loss(predicted, batch.observed)
+        prior = prior_of(detector, coordinates, loss, z, batch)
+        residuals = jnp.concatenate([loss.residuals(predicted, batch.observed), prior])
+        return residuals, loss(predicted, batch.observed) + 0.5 * jnp.sum(prior**2)
 
     def column(direction: Vector) -> tuple[Array, Array, Array]:
         (r, value), (slope, _) = jax.jvp(both, (z,), (direction,))
@@ -78,6 +87,17 @@ def product_of(
     """J^T J v at z, for the point (z, v)."""
     z, v = point
     residuals = lambda z: residuals_of(detector, coordinates, loss, z, batch)  # noqa: E731
+    _, slope = jax.jvp(residuals, (z,), (v,))
+    return jax.vjp(residuals, z)[1](slope)[0]
+
+
+@eqx.filter_jit
+def prior_product_of(
+    detector: Any, coordinates: Any, loss: Any, point: tuple[Vector, Vector], batch: Batch
+) -> Array:
+    """The part of `product_of` that the prior has: it takes no simulation."""
+    z, v = point
+    residuals = lambda z: prior_of(detector, coordinates, loss, z, batch)  # noqa: E731
     _, slope = jax.jvp(residuals, (z,), (v,))
     return jax.vjp(residuals, z)[1](slope)[0]
 

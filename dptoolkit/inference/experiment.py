@@ -39,10 +39,16 @@ class Experiment(Component):
 
     def layout(self) -> Any:
         """Index tables of the events at hand."""
-        return self.detector.layout(self.source())
+        return self.detector.layout(made(self.source))
 
     def __call__(self, key: Array | None = None, layout: Any = None) -> Observables:
         return self.detector(self.source(), key=key, layout=layout)
+
+
+@eqx.filter_jit
+def made(source: Source) -> Any:
+    """The inputs of a detector; compiled, for a source may be many small operations."""
+    return source()
 
 
 class Batch(eqx.Module):

@@ -45,7 +45,7 @@ class FitResult:
     """Estimates with errors in physical units, and how the fit got there."""
 
     uncertainty: Uncertainty | None
-    """None where the loss has no residuals, so no Fisher information."""
+    """None where the loss has no residuals, so no Fisher information, or the parameters are too many."""
     history: list[Snapshot] = field(default_factory=list)
     converged: bool = False
     stopped: str = ""
@@ -113,7 +113,7 @@ def fit(
     if state is not None and state.stopped:
         stopped = state.stopped
     z = jnp.asarray(history[-1].z, problem.start.dtype)
-    return FitResult(uncertainty(problem, z), history, converged, stopped)
+    return FitResult(uncertainty(problem, z) if method.few else None, history, converged, stopped)
 
 
 def graduated(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.linalg import toeplitz
 
-from dptoolkit.events import Hits, SensorHits, Waveforms
+from dptoolkit.events import Combinations, Hits, SensorHits, Waveforms
 from dptoolkit.inference.alignment import Observables
 
 Residuals = Float[Array, " r"]
@@ -29,6 +29,14 @@ class AbstractLoss(eqx.Module):
 
     @abstractmethod
     def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]: ...
+
+    def prior(self, experiment: Any) -> Residuals:
+        """Residuals of what is known of the experiment without data (see `priors`); here nothing is."""
+        return jnp.zeros(0)
+
+    def around(self, loss: "AbstractLoss") -> "AbstractLoss":
+        """Another loss with the priors of this one."""
+        return loss
 
 
 class AbstractResidualLoss(AbstractLoss):
@@ -322,6 +330,12 @@ def loss_of(name: str) -> AbstractLoss:
     return LOSSES[name]()
 
 
+def soft_residual(t: Float[Array, "..."]) -> Float[Array, "..."]:
+    """T near 0, sign(t) sqrt(2 |t|) far off: half its square is sqrt(1 + t^2) - 1."""
+    # sqrt(1 + t^2) - 1 = t^2 / (1 + sqrt(1 + t^2)), which has a smooth root
+    return t * jnp.sqrt(2 / (1 + jnp.sqrt(1 + t**2)))
+
+
 def _positive(loss: Any, *names: str) -> None:
     for name in names:
         value = getattr(loss, name)
@@ -346,12 +360,14 @@ def _need(part: Any, kind: type, name: str, what: str) -> None:
 
 
 def _samples(predicted: Observables, observed: Observables):
-    """(prediction, observation, which of them exist) of samples, or of photoelectrons on sensors."""
+    """(prediction, observation, which of them exist) of samples, photoelectrons, or combinations."""
     for name, mine in predicted.items():
         if isinstance(mine, SensorHits):
             yield mine.pe, observed[name].pe, mine.valid
+        elif isinstance(mine, Combinations):
+            yield mine.value, observed[name].value, mine.valid
         else:
-            _need(mine, Waveforms, name, "samples or photoelectrons")
+            _need(mine, Waveforms, name, "samples, photoelectrons or combinations")
             yield mine.samples, observed[name].samples, mine.mask()
 
 

@@ -57,6 +57,8 @@ class AbstractMethod(eqx.Module):
     max_steps: eqx.AbstractVar[int]
     needs_residuals: ClassVar[bool] = False
     """Whether it works for losses with residuals only."""
+    few: ClassVar[bool] = True
+    """Whether it is for few parameters, whose Fisher information a fit computes at its end."""
 
     @abstractmethod
     def begin(self, problem: Problem, z: Vector) -> State:
@@ -89,6 +91,8 @@ class GaussNewton(AbstractMethod):
     """No coordinate moves further in one step."""
     tries: int = eqx.field(static=True, default=12)
     """How often a step is shortened before the method gives up."""
+    near: float = eqx.field(static=True, default=NEAR)
+    """What may be left to fall where steps are judged by it; 0: by the loss alone, as for a chi-squared."""
 
     def begin(self, problem: Problem, z: Vector) -> State:
         return self.at(problem, z, problem.normal(z), self.damping)
@@ -116,7 +120,7 @@ class GaussNewton(AbstractMethod):
             return _end(state, True, _small(state.expected_decrease, self._least(state)))
         normal, damping, tries = state.memory
         reached = self.at(problem, trial, found, max(damping / 10, 1e-9))
-        if _better(reached, state):
+        if _better(reached, state, self.near):
             return reached
         if damping >= SHORT and state.expected_decrease < ENOUGH:
             return _end(state, True, _stuck(state.expected_decrease))
@@ -317,8 +321,8 @@ def _hidden(expected: float, loss: float) -> str:
     return f"expected decrease {expected:.1e} is below the rounding of the loss, {ROUNDING * loss:.1e}"
 
 
-def _better(reached: State, before: State) -> bool:
-    """Whether the loss fell and, `NEAR` the end, J^T r did.
+def _better(reached: State, before: State, near: float = NEAR) -> bool:
+    """Whether the loss fell and, `near` the end, J^T r did.
 
     Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not where its
     value is least (they can be 1.5 standard deviations apart): on the last of the way the value may rise,
@@ -327,7 +331,7 @@ def _better(reached: State, before: State) -> bool:
     """
     if not np.isfinite(reached.loss):
         return False
-    if before.expected_decrease < NEAR:
+    if before.expected_decrease < near:
         left, before_left = reached.expected_decrease, before.expected_decrease
         fell = before.loss - reached.loss > max(0.5 * before_left, ROUNDING * abs(before.loss))
         return left < (before_left if fell else 0.5 * before_left)

@@ -24,6 +24,7 @@ from dptoolkit.inference.evaluation import (
     experiment_at,
     hessian_of,
     normal_of,
+    prior_product_of,
     product_of,
     residuals_of,
     rows_of,
@@ -209,12 +210,20 @@ class Problem:
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
         """The product v -> J^T J v at z, without the matrix: for many parameters."""
         self._need_residuals()
+        return self._product(product_of, z)
+
+    def prior_curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
+        """The part of `curvature` that the loss's prior has: it takes no simulation."""
+        return self._product(prior_product_of, z)
+
+    def _product(self, function: Callable[..., Any], z: Vector) -> Callable[[np.ndarray], np.ndarray]:
+        """V -> `function` at the point (z, v), summed over batches; nothing along held coordinates."""
         moving = np.ones(len(z))
         moving[list(self._held)] = 0.0
 
         def product(v: np.ndarray) -> np.ndarray:
             point = z, jnp.asarray(moving * v, z.dtype)
-            return moving * _summed(self._of_each("multiplying", product_of, z, point))
+            return moving * _summed(self._of_each("multiplying", function, z, point))
 
         return product
 

@@ -33,17 +33,25 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
     return -(vectors[:, useful] @ (along[useful] / size[useful])) / scale
 
 
-def conjugate(product: Any, b: np.ndarray, most: int) -> tuple[np.ndarray, float]:
-    """Solve A x = b; returns x and b x / 2."""
+def conjugate(
+    product: Any, b: np.ndarray, most: int, solve: Any = None, enough: float = 1e-6
+) -> tuple[np.ndarray, float]:
+    """Solve A x = b; returns x and b x / 2. `solve` is a preconditioner: about the inverse of A.
+
+    It ends when the squared residual, preconditioned, has fallen to a part `enough`.
+    """
+    solve = solve or (lambda r: r)
     x, r = np.zeros_like(b), b.copy()
-    p, square = r.copy(), float(r @ r)
+    p = solve(r)
+    square = float(r @ p)
     first = square
     for _ in range(most):
-        if square <= 1e-6 * first:
+        if square <= enough * first:
             break
         ap = product(p)
         length = square / max(float(p @ ap), 1e-300)
         x, r = x + length * p, r - length * ap
-        square, before = float(r @ r), square
-        p = r + square / before * p
+        y = solve(r)
+        square, before = float(r @ y), square
+        p = y + square / before * p
     return x, float(0.5 * b @ x)

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from dptoolkit.events import Hits
 from dptoolkit.inference.alignment import Observables
-from dptoolkit.inference.losses import AbstractResidualLoss, Residuals
+from dptoolkit.inference.losses import AbstractResidualLoss, Residuals, soft_residual
 
 UNLIKELY = 1e-3
 """Times of hits below this probability are not looked at."""
@@ -107,12 +107,6 @@ def moyal_residual(u: Float[Array, "..."]) -> Float[Array, "..."]:
     edge = jnp.asarray(EDGE, u.dtype)
     slope = (1 - jnp.exp(-edge)) / (2 * _root(edge))
     return jnp.where(u > EDGE, value, value + slope * (u - EDGE))
-
-
-def soft_residual(t: Float[Array, "..."]) -> Float[Array, "..."]:
-    """T near 0, sign(t) sqrt(2 |t|) far off: half its square is sqrt(1 + t^2) - 1."""
-    # sqrt(1 + t^2) - 1 = t^2 / (1 + sqrt(1 + t^2)), which has a smooth root
-    return t * jnp.sqrt(2 / (1 + jnp.sqrt(1 + t**2)))
 
 
 def _root(u: Float[Array, "..."]) -> Float[Array, "..."]:

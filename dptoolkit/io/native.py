@@ -55,6 +55,7 @@ from dptoolkit.io.native_tables import (
     XYZ_START,
     Group,
     append_rows,
+    completed,
     empty_table,
     stored_bounds,
     truncate,
@@ -86,6 +87,10 @@ class Batch:
     truth: Mapping[str, Truth] = field(default_factory=dict)
     interactions: Table | None = None
     particles: Table | None = None
+    more: Mapping[str, Table] = field(default_factory=dict)
+    """Further tables by the name of their group, such as `reconstruction/fits`; the same in every batch."""
+    more_units: Mapping[str, str] = field(default_factory=dict)
+    """Units of their columns by name, beside those that the format knows."""
 
     @classmethod
     def of(cls, events: EventFile, readout: Mapping[str, Readout] | None = None, **more: Any) -> "Batch":
@@ -159,6 +164,9 @@ class NativeWriter:
             self._append_table(name, getattr(batch, name) or empty_table(name), n)
         for plane, readout in batch.readout.items():
             self._append_plane(plane, readout, batch.truth.get(plane), segment_row, n)
+        for name, table in batch.more.items():
+            group = self._file.require_group(name)
+            append_rows(group, completed(group, table), n, {**UNITS, **batch.more_units})
         append_numbers(self._file, numbers)  # last: this is what makes the events complete
         self._file.flush()
 
@@ -235,7 +243,7 @@ class NativeWriter:
         tables = [
             self._file[name] for name in ("interactions", "particles", "segments") if name in self._file
         ]
-        for kind in ("readout", "truth"):
+        for kind in ("readout", "truth", "reconstruction"):
             tables += list(self._file[kind].values()) if kind in self._file else []
         for table in tables:
             truncate(table, self.n_done)

@@ -41,6 +41,15 @@ def empty_table(name: str) -> dict[str, np.ndarray]:
     return {column: np.zeros(0, dtype) for column, dtype in REQUIRED[name].items()}
 
 
+def completed(group: Group, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`table` with the columns of earlier events that it lacks, of which it knows nothing (nan)."""
+    n, found = len(table["event"]), {name: np.asarray(column) for name, column in table.items()}
+    for name in set(group) - set(found) - {OFFSETS}:
+        dtype = group[name].dtype
+        found[name] = np.full(n, np.nan, dtype) if dtype.kind == "f" else np.zeros(n, dtype)
+    return found
+
+
 def append_rows(
     group: Group, columns: Mapping[str, np.ndarray], n_events: int, units: Mapping[str, str]
 ) -> None:
@@ -63,7 +72,7 @@ def append_rows(
             dataset.resize(before + len(column), axis=0)
             dataset[before:] = column
     missing = set(group) - set(columns) - {OFFSETS}
-    if missing:
+    if missing and len(columns["event"]):  # events without rows lack nothing
         raise ValueError(f"{group.name}: column(s) {', '.join(sorted(missing))} missing in these events")
     counts = np.bincount(event, minlength=n_events)
     offsets.resize(first + 1 + n_events, axis=0)

@@ -80,10 +80,10 @@ def find_line(
     if len(points) < LEAST_HITS:
         raise NoLine(f"fewer than {LEAST_HITS} hits")
     weight = np.maximum(charge, 0.0)
-    middle, direction, near = _robust(points, weight)
+    middle, direction, near = robust_line(points, weight)
     if near.sum() < LEAST_HITS or weight[near].sum() < LEAST_SHARE * weight.sum():
         raise NoLine("no straight track with most of the charge")
-    along = _longest_run(np.sort((points[near] - middle) @ direction))
+    along = longest_run(np.sort((points[near] - middle) @ direction))
     ends = middle + np.array([along[0], along[-1]])[:, None] * direction
     if np.linalg.norm(ends[1] - ends[0]) < LEAST_LENGTH:
         raise NoLine(f"a track shorter than {LEAST_LENGTH:g} cm")
@@ -96,26 +96,28 @@ def find_line(
     return FoundLine(ends[0].copy(), ends[1].copy(), on_wall.copy(), len(along))
 
 
-def _robust(points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(middle, direction, which points are near) of the line with most charge around it."""
+def robust_line(
+    points: Float[np.ndarray, "n k"], weight: Float[np.ndarray, " n"], width: float = WIDTH
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], Bool[np.ndarray, " n"]]:
+    """(middle, direction, which points are near) of the line with most weight within `width` [cm] of it."""
     rng = np.random.default_rng(len(points))
     best, most = (0, 1), -1.0
     for first, second in rng.integers(0, len(points), (PAIRS, 2)):
         chord = points[second] - points[first]
-        if np.linalg.norm(chord) < WIDTH:
+        if np.linalg.norm(chord) < width:
             continue
-        inside = weight[_distance(points, points[first], chord) < WIDTH].sum()
+        inside = weight[_distance(points, points[first], chord) < width].sum()
         if inside > most:
             best, most = (first, second), inside
     if most < 0:
-        raise NoLine(f"all hits within {WIDTH:g} cm")
+        raise NoLine(f"all hits within {width:g} cm")
     middle, direction = points[best[0]], points[best[1]] - points[best[0]]
     for _ in range(REFINED):
-        near = _distance(points, middle, direction) < WIDTH
+        near = _distance(points, middle, direction) < width
         middle = np.average(points[near], axis=0, weights=weight[near])
         centred = (points[near] - middle) * np.sqrt(weight[near])[:, None]
         direction = np.linalg.svd(centred, full_matrices=False)[2][0]
-    return middle, direction, _distance(points, middle, direction) < WIDTH
+    return middle, direction, _distance(points, middle, direction) < width
 
 
 def _distance(points: np.ndarray, on_line: np.ndarray, along: np.ndarray) -> np.ndarray:
@@ -123,7 +125,7 @@ def _distance(points: np.ndarray, on_line: np.ndarray, along: np.ndarray) -> np.
     return np.linalg.norm(offset - (offset @ unit)[:, None] * unit, axis=1)
 
 
-def _longest_run(along: np.ndarray) -> np.ndarray:
+def longest_run(along: np.ndarray) -> np.ndarray:
     """The places along the line, sorted, of the longest stretch without a gap."""
     runs = np.split(along, np.flatnonzero(np.diff(along) > GAP) + 1)
     return max(runs, key=lambda run: run[-1] - run[0])

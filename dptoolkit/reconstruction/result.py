@@ -13,7 +13,7 @@ from dptoolkit.events import Segments
 class Reconstructed:
     """One event under its best hypothesis.
 
-    `segments` is the fitted charge as energy deposits in the frame of the detector: host arrays, `event` 0.
+    `segments` is the fitted charge as energy deposits in the frame of the detector; `event` is 0.
     Tracks have a few named parameters; where every segment is free, `names` is empty and the errors are
     columns of the segments.
     """

@@ -63,8 +63,8 @@ class TypicalLoss(AbstractLossShare):
 class Line(Component):
     """One particle from `start` to `end`, where it has `beyond` of its range left."""
 
-    start: Array = param((0.0, 0.0, 0.0), "cm")
-    end: Array = param((0.0, 0.0, 10.0), "cm")
+    start: Array = param((0.0, 0.0, 0.0), "cm", typical=(-10.0, 10.0))
+    end: Array = param((0.0, 0.0, 10.0), "cm", typical=(-10.0, 10.0))
     scale: Array = param(1.0, "1", bounds=(0.1, 10.0), symbol="s")
     """Of the energy loss."""
     kinks: Array = param((), "rad")
@@ -110,21 +110,25 @@ class Line(Component):
 
     def points(self) -> Float[Array, "m 3"]:
         """The ends of the segments [cm]."""
-        m = len(self.kinks) if self.kinks.size else 0
-        place = np.arange(1, m + 1) / (m + 1)
-        bridge = np.minimum(place[:, None], place) * (1 - np.maximum(place[:, None], place))
         along = np.arange(self.n_segments + 1) / self.n_segments
-        nodes = np.concatenate([[0.0], place, [1.0]])
-        hats = np.stack([np.interp(along, nodes, row) for row in np.eye(m + 2)[1:-1]], axis=1) if m else None
         chord = self.end - self.start
         points = self.start + along[:, None] * chord
-        if hats is None:
+        if not self.kinks.size:
             return points
         length = jnp.sqrt(jnp.sum(chord**2))
-        return points + length * (hats @ bridge) @ self.kinks @ _across(chord / length)
+        return points + length * bend_shares(along, len(self.kinks)) @ self.kinks @ across(chord / length)
 
 
-def _across(direction: Float[Array, " 3"]) -> Float[Array, "2 3"]:
+def bend_shares(along: Float[np.ndarray, " n"], n_kinks: int) -> Float[np.ndarray, "n m"]:
+    """How far a kink moves the line at parts of its chord, over the kink and the length of the chord."""
+    place = np.arange(1, n_kinks + 1) / (n_kinks + 1)
+    bridge = np.minimum(place[:, None], place) * (1 - np.maximum(place[:, None], place))
+    nodes = np.concatenate([[0.0], place, [1.0]])
+    hats = [np.interp(along, nodes, row) for row in np.eye(n_kinks + 2)[1:-1]]
+    return np.stack(hats, axis=1) @ bridge
+
+
+def across(direction: Float[Array, " 3"]) -> Float[Array, "2 3"]:
     """Two unit vectors across a direction and each other."""
     away = jnp.eye(3, dtype=direction.dtype)[jnp.argmin(jnp.abs(jax.lax.stop_gradient(direction)))]
     side = jnp.cross(direction, away)

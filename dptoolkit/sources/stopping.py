@@ -131,6 +131,22 @@ def range_table(argon: Argon, species: Species) -> RangeTable:
     return RangeTable(jnp.log(energy), jnp.log(length), energy / (dedx * length))
 
 
+def range_straggling(argon: Argon, energy: Float[Array, ""], species: Species) -> Float[Array, ""]:
+    """Standard deviation of the range of a heavy particle of kinetic `energy` [cm].
+
+    Bohr: the loss per length has the variance xi/s T_max (1 - beta^2 / 2), so that
+    sigma_R^2 = int xi/s T_max (1 - beta^2 / 2) / (dE/dx)^3 dT, by quadrature in ln T.
+    """
+    low, _ = energy_limits(species)
+    span = jnp.log(energy / low)
+    nodes = (np.arange(16)[:, None] + (1 + ABSCISSAE) / 2).ravel() / 16
+    t = low * jnp.exp(span * nodes)
+    beta2 = _beta2(t, species.mass)
+    variance = argon.transfers(beta2) * max_transfer(t, species.mass) * (1 - beta2 / 2)
+    weights = np.tile(WEIGHTS, 16) / 32
+    return jnp.sqrt(jnp.sum(weights * span * t * variance / argon.dedx(t, species) ** 3))
+
+
 def energy_limits(species: Species) -> tuple[float, float]:
     """Kinetic energies [MeV] between which ranges are tabulated."""
     if species.mass == ELECTRON_MASS:

@@ -11,6 +11,11 @@ from dptoolkit.geometry import Volumes
 FIELD = SpaceChargeField(strength=0.5, amplitude=0.03)
 
 
+def speed(efield):
+    """Of a constant mobility."""
+    return 0.3 * efield
+
+
 @pytest.fixture(scope="module", params=["-x", "+x", "+z"])
 def volumes(request) -> Volumes:
     size = [90.0, 200, 100] if "x" in request.param else [100.0, 200, 90]
@@ -38,7 +43,7 @@ def test_the_uniform_field_points_along_the_drift_and_displaces_nothing(volumes)
     np.testing.assert_allclose(
         UniformField().local(points, volume, volumes), 0.5 * np.tile(volumes.drift, (30, 1))
     )
-    assert float(jnp.abs(UniformField().displacement(points, volume, volumes)).max()) == 0
+    assert float(jnp.abs(UniformField().displacement(points, volume, volumes, speed)).max()) == 0
 
 
 def test_without_amplitude_the_field_is_uniform(volumes):
@@ -47,7 +52,7 @@ def test_without_amplitude_the_field_is_uniform(volumes):
     np.testing.assert_allclose(
         field.local(points, volume, volumes), UniformField().local(points, volume, volumes)
     )
-    np.testing.assert_allclose(field.displacement(points, volume, volumes), 0, atol=1e-15)
+    np.testing.assert_allclose(field.displacement(points, volume, volumes, speed), 0, atol=1e-15)
 
 
 def test_the_field_has_no_curl(volumes):
@@ -83,21 +88,21 @@ def test_positive_ions_strengthen_the_field_at_the_cathode_and_pull_electrons_in
     anode, cathode = (middle + side * length / 2 * volumes.drift[0] for side in (1, -1))
     assert np.linalg.norm(at(volumes, cathode)) > 0.5 > np.linalg.norm(at(volumes, anode))
     aside = middle + 20 * volumes.across[0]
-    moved = FIELD.displacement(jnp.asarray(aside)[None], jnp.zeros(1, int), volumes)[0]
+    moved = FIELD.displacement(jnp.asarray(aside)[None], jnp.zeros(1, int), volumes, speed)[0]
     assert float(moved @ volumes.across[0]) < 0
 
 
 def test_charge_freed_on_the_anode_is_not_displaced(volumes):
     side = int(volumes.drift[0].sum() > 0)
     points = jnp.asarray(on_faces(volumes, volumes.drift[0], side))
-    np.testing.assert_allclose(FIELD.displacement(points, jnp.zeros(30, int), volumes), 0, atol=1e-12)
+    np.testing.assert_allclose(FIELD.displacement(points, jnp.zeros(30, int), volumes, speed), 0, atol=1e-12)
 
 
 def test_the_displacement_is_the_line_integral_of_the_distortion(volumes):
     """Along the nominal drift from the point to the anode: int (E - E_0) / E_0 dw, across; and the
     velocity of the nominal field times what the path is late or early, along."""
     points = inside(volumes, 10)
-    found = np.asarray(FIELD.displacement(jnp.asarray(points), jnp.zeros(10, int), volumes))
+    found = np.asarray(FIELD.displacement(jnp.asarray(points), jnp.zeros(10, int), volumes, speed))
     for point, displacement in zip(points, found, strict=True):
         distance = float(np.sum((volumes.anode[0] - point) * volumes.drift[0]))
         nodes, weights = np.polynomial.legendre.leggauss(40)
@@ -113,7 +118,7 @@ def test_gradients_to_strength_amplitude_and_place_are_finite_differences(volume
     def total(amplitude, points):
         field = SpaceChargeField(amplitude=amplitude)
         return jnp.sum(field.local(points, volume, volumes) ** 2) + jnp.sum(
-            field.displacement(points, volume, volumes)
+            field.displacement(points, volume, volumes, speed)
         )
 
     h = 1e-6

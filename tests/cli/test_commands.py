@@ -139,6 +139,7 @@ def test_bench_writes_a_row_a_case_and_says_which_it_skipped(
         "    return [measured, dict(case='spill', skipped='no file spill.h5')]\n"
     )
     (tmp_path / "bench_charge.py").write_text(script)
+    (tmp_path / "bench_field.py").write_text(script.replace("muon", "network"))
     (tmp_path / "bench_inference.py").write_text(script.replace("muon", "fit"))
     (tmp_path / "bench_light.py").write_text(script.replace("muon", "ring"))
     monkeypatch.setattr("dptoolkit.cli.check._pin", lambda: None)

@@ -10,7 +10,7 @@ import pytest
 
 from dptoolkit.params import replace
 from dptoolkit.sources.species import ELECTRON, KAON, MUON, PION, PROTON, SPECIES, Species
-from dptoolkit.sources.stopping import Argon, RangeTable, range_table
+from dptoolkit.sources.stopping import Argon, RangeTable, range_straggling, range_table
 from tests.data.test_stopping import table
 
 TABLES = {
@@ -112,3 +112,20 @@ def test_electrons_radiate_as_much_as_they_ionise_near_the_critical_energy(argon
     assert float(argon.collision(energy) * 14.0 / energy) == pytest.approx(1, abs=0.02)
     ratio = argon.radiation(jnp.asarray(1e4)) / 1e4 * 14.0
     assert 0.93 < float(ratio) < 1
+
+
+def test_ranges_straggle_as_the_root_of_the_mass() -> None:
+    """At one speed ranges go as the mass, and so do their variances: sigma / R as 1 / sqrt(mass)."""
+    argon, found = Argon(), {}
+    for species in (MUON, PROTON):
+        energy = jnp.asarray(0.2 * species.mass)
+        width = range_straggling(argon, energy, species)
+        found[species.name] = float(width / range_table(argon, species).range(energy)) * species.mass**0.5
+    assert found["muon"] == pytest.approx(found["proton"], rel=0.1)
+
+
+def test_protons_of_100_mev_straggle_by_about_one_per_cent() -> None:
+    """In water sigma = 0.012 R^0.935 cm (T. Bortfeld, Med. Phys. 24 (1997) 2024): 1.05 %; more with Z."""
+    argon, energy = Argon(), jnp.asarray(100.0)
+    width = range_straggling(argon, energy, PROTON) / range_table(argon, PROTON).range(energy)
+    assert 0.010 < float(width) < 0.014

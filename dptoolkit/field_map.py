@@ -1,0 +1,158 @@
+"""A recovered field on a lattice beside the true one: errors where muons ran, and everywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dptoolkit.detector import LArTPC
+from dptoolkit.field_calibration import Recovered, field_at, seen_by
+from dptoolkit.geometry import Volumes
+from dptoolkit.inference.evaluation import Vector, experiment_at
+
+CELLS = 12
+"""Of the lattice, along each axis of a volume."""
+COVERED = 3
+"""Tracks through a cell that count as covering it."""
+SINGULAR = 1e-7
+"""Relative eigenvalues of the information below are directions that no datum feels."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The middles of equal cells of all volumes, by (across, up, along the drift from the anode)."""
+
+    volumes: Volumes
+    cells: int = CELLS
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """Middles of the cells [cm], an array of one row each."""
+        share = (np.arange(self.cells) + 0.5) / self.cells
+        u, v, w = (part.ravel() for part in np.meshgrid(share - 0.5, share - 0.5, share, indexing="ij"))
+        parts = []
+        for number in range(len(self.volumes)):
+            size = self._size(number)
+            which = np.full(len(u), number)
+            parts.append(self.volumes.to_global(u * size[0], v * size[1], w * size[2], which))
+        return np.concatenate(parts)
+
+    @cached_property
+    def volume(self) -> np.ndarray:
+        """Of every point."""
+        return np.repeat(np.arange(len(self.volumes)), self.cells**3)
+
+    def tracks(self, paths: Sequence[np.ndarray], volume: Sequence[np.ndarray]) -> np.ndarray:
+        """How many tracks have a point in every cell."""
+        count = np.zeros(len(self.volume), int)
+        for points, there in zip(paths, volume, strict=True):
+            count[np.unique(self._cell(points, there))] += 1
+        return count
+
+    def _size(self, number: int) -> np.ndarray:
+        extent = self.volumes.high[number] - self.volumes.low[number]
+        axes = (self.volumes.across[number], self.volumes.up[number], self.volumes.drift[number])
+        return np.array([abs(extent @ axis) for axis in axes])
+
+    def _cell(self, points: np.ndarray, volume: np.ndarray) -> np.ndarray:
+        offset = points - self.volumes.anode[volume]
+        axes = (self.volumes.across, self.volumes.up, -self.volumes.drift)
+        local = np.stack([np.sum(offset * axis[volume], axis=1) for axis in axes], axis=1)
+        size = np.stack([self._size(number) for number in range(len(self.volumes))])[volume]
+        share = local / size + np.array([0.5, 0.5, 0.0])
+        index = np.clip((share * self.cells).astype(int), 0, self.cells - 1)
+        n = self.cells
+        return ((volume * n + index[:, 0]) * n + index[:, 1]) * n + index[:, 2]
+
+
+@dataclass(frozen=True)
+class FieldMap:
+    """Strengths on a lattice [V/cm]; `sigma` are the errors that the fit states."""
+
+    lattice: Lattice
+    true: np.ndarray
+    nominal: float
+    found: np.ndarray
+    sigma: np.ndarray
+    tracks: np.ndarray
+
+    @property
+    def covered(self) -> np.ndarray:
+        """Cells through which muons ran."""
+        return self.tracks >= COVERED
+
+    def summary(self) -> dict[str, Any]:
+        """Mean absolute errors of |E| [V/cm], those of no correction, and their ratios."""
+        numbers: dict[str, Any] = {}
+        for name, cells in (("whole", np.ones(len(self.true), bool)), ("covered", self.covered)):
+            error = float(np.mean(np.abs(self.found - self.true)[cells])) if cells.any() else np.nan
+            without = float(np.mean(np.abs(self.nominal - self.true)[cells])) if cells.any() else np.nan
+            numbers[name] = {
+                "cells": int(cells.sum()),
+                "mean_absolute_error_V_per_cm": error,
+                "without_correction_V_per_cm": without,
+                "ratio": error / without if without else np.nan,
+                "pull_width": float(np.sqrt(np.mean(((self.found - self.true) / self.sigma)[cells] ** 2))),
+            }
+        return numbers
+
+
+def field_map(
+    recovered: Recovered,
+    truth: LArTPC,
+    lattice: Lattice,
+    paths: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
+) -> FieldMap:
+    """The map of a recovered field; `paths` are points of the tracks and their volumes."""
+    true = strength(field_at(seen_by(truth.field, truth), lattice.points, lattice.volume))
+    found = strength(field_at(recovered.detector, lattice.points, lattice.volume))
+    sigma = 1e3 * strength_errors(recovered, lattice.points, lattice.volume)
+    nominal = 1e3 * float(truth.field.nominal())
+    return FieldMap(lattice, 1e3 * true, nominal, 1e3 * found, sigma, lattice.tracks(*paths))
+
+
+def strength(field: np.ndarray) -> np.ndarray:
+    """|E| of vectors (n, 3)."""
+    return np.sqrt(np.sum(field**2, axis=1))
+
+
+def strength_errors(recovered: Recovered, points: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    """Standard errors of |E| [kV/cm] at points (n, 3), prior included."""
+    slopes = strength_slopes(recovered, points, volume)
+    return np.sqrt(np.maximum(np.sum((slopes @ covariance(recovered)) * slopes, axis=1), 0.0))
+
+
+def covariance(recovered: Recovered) -> np.ndarray:
+    """Of the coordinates of the fit; nothing along directions that no datum and no field feels."""
+    known = recovered.results[-1].uncertainty
+    matrix = np.zeros((0, 0)) if known is None else known.matrix
+    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    size, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    felt = size > SINGULAR * size.max()
+    return (vectors[:, felt] / size[felt]) @ vectors[:, felt].T / np.outer(scale, scale)
+
+
+def strength_slopes(recovered: Recovered, points: np.ndarray, volume: np.ndarray) -> np.ndarray:
+    """D |E| / d coordinates (n, k) [kV/cm]."""
+    problem = recovered.problem
+    z = jnp.asarray(recovered.results[-1].history[-1].z, problem.start.dtype)
+    where = jnp.asarray(points, z.dtype), jnp.asarray(volume, jnp.int32)
+    return np.asarray(_slopes(problem.detector, problem.coordinates, z, problem.sources[0], where), float)
+
+
+@eqx.filter_jit
+def _slopes(
+    detector: Any, coordinates: Any, z: Vector, source: Any, where: tuple[Array, Array]
+) -> Float[Array, "n k"]:
+    def one(z: Vector, point: Array, volume: Array) -> Array:
+        model: Any = experiment_at(detector, source, coordinates.values(z)).detector
+        field = model.field.local(point[None], volume[None], model.volumes)
+        return jnp.sqrt(jnp.sum(field**2))
+
+    return jax.lax.map(lambda item: jax.grad(one)(z, *item), where, batch_size=256)

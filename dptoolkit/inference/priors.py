@@ -1,0 +1,62 @@
+"""Priors: what is known of the free parameters before the data, as residuals beside those of a loss.
+
+A prior is a class with `residuals(experiment)`: numbers that are of order one where the parameters are as
+expected. `WithPrior(loss, prior)` is a loss again: value, gradient, curvature and errors hold both.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dptoolkit.inference.alignment import Observables
+from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss, Residuals
+from dptoolkit.params import get
+
+
+class AbstractPrior(eqx.Module):
+    """-ln P of an experiment's parameters is half the sum of squared residuals."""
+
+    @abstractmethod
+    def residuals(self, experiment: Any) -> Residuals:
+        """Of `experiment.detector` and `experiment.source`."""
+
+
+class Known(AbstractPrior):
+    """A parameter is known from elsewhere: (value - mean) / width."""
+
+    path: str = eqx.field(static=True)
+    """`source.x`, `detector.drift.lifetime`."""
+    mean: Float[Array, "..."]
+    width: Float[Array, "..."]
+
+    def residuals(self, experiment: Any) -> Residuals:
+        return jnp.ravel((get(experiment, self.path) - self.mean) / self.width)
+
+
+class WithPrior(AbstractResidualLoss):
+    """A loss together with a prior, in one sum: of a source, as every batch of events adds it."""
+
+    loss: AbstractLoss
+    known: AbstractPrior
+
+    @property
+    def sequential(self) -> bool:
+        return self.loss.sequential
+
+    def around(self, loss: AbstractLoss) -> AbstractLoss:
+        return WithPrior(self.loss.around(loss), self.known)
+
+    def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
+        """Of the loss alone."""
+        if not isinstance(self.loss, AbstractResidualLoss):
+            raise ValueError(f"{type(self.loss).__name__} has no residuals; use a method by gradient")
+        return self.loss.residuals(predicted, observed)
+
+    def __call__(self, predicted: Observables, observed: Observables) -> Float[Array, ""]:
+        return self.loss(predicted, observed)
+
+    def prior(self, experiment: Any) -> Residuals:
+        return jnp.concatenate([self.loss.prior(experiment), self.known.residuals(experiment)])

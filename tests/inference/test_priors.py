@@ -1,0 +1,93 @@
+"""Priors are residuals beside those of the data."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+
+from dptoolkit.events import Waveforms
+from dptoolkit.inference import Experiment, GaussianChi2, GaussNewton, Problem, SquaredDifference, fit
+from dptoolkit.inference.losses import soft_residual
+from dptoolkit.inference.priors import Known, WithPrior
+from dptoolkit.params import Component, param
+
+
+class Level(Component):
+    """A detector that reads a number four times."""
+
+    offset: Array = param(0.0, "1", bounds=(-100.0, 100.0))
+
+    def layout(self, inputs: Any, /) -> Any:
+        return None
+
+    def __call__(self, inputs: Any, /, key: Array | None = None, layout: Any = None) -> dict[str, Waveforms]:
+        one = jnp.zeros(1, jnp.int32)
+        samples = jnp.full((1, 1, 4), 1.0) * (self.offset + inputs)
+        return {"Y": Waveforms(samples, one, one, one, one, one == 0, 1, 0.5, "ADC")}
+
+
+class Number(Component):
+    """A source."""
+
+    value: Array = param(0.0, "1", bounds=(-100.0, 100.0))
+
+    def __call__(self) -> Array:
+        return self.value
+
+
+def problem(prior_width: float, noise: float = 1.0) -> Problem:
+    observed = Level(offset=jnp.asarray(3.0))(jnp.asarray(0.0))
+    prior = Known("source.value", jnp.asarray(0.0), jnp.asarray(prior_width))
+    return Problem(
+        Experiment(Level(), Number()), ["source.value"], WithPrior(GaussianChi2(noise), prior), observed
+    )
+
+
+def test_a_fit_with_a_prior_is_the_weighted_mean() -> None:
+    found = fit(problem(0.5), method=GaussNewton(tolerance=1e-8))
+    # four samples of 3 +- 1 and one of 0 +- 0.5
+    error = 1 / np.sqrt(8)
+    assert found.estimate["source.value"] == pytest.approx(12 / (4 + 4), abs=0.01 * error)
+    assert found.error["source.value"] == pytest.approx(error, rel=1e-5)
+
+
+def test_value_gradient_and_curvature_hold_the_prior() -> None:
+    one = problem(0.5)
+    z = one.start + 0.3
+    loss, gradient = one.gradient(z)
+    normal = one.normal(z)
+    assert one.value(z) == pytest.approx(loss) == pytest.approx(normal.loss)
+    assert loss == pytest.approx(0.5 * np.sum(one.residuals(z) ** 2))
+    assert gradient == pytest.approx(normal.gradient)
+    assert one.curvature(z)(np.ones(1)) == pytest.approx(normal.matrix[0])
+    h = 1e-5
+    assert gradient[0] == pytest.approx((one.value(z + h) - one.value(z - h)) / (2 * h), rel=1e-6)
+    data = problem(1e9).curvature(z)(np.ones(1))
+    assert one.prior_curvature(z)(np.ones(1)) + data == pytest.approx(normal.matrix[0], rel=1e-6)
+
+
+def test_a_loss_without_residuals_says_so() -> None:
+    prior = Known("source.value", jnp.asarray(0.0), jnp.asarray(1.0))
+    one = problem(1.0).with_loss(WithPrior(SquaredDifference(), prior))
+    assert np.isfinite(one.value(one.start))
+    with pytest.raises(ValueError, match="SquaredDifference has no residuals"):
+        one.residuals(one.start)
+
+
+def test_a_soft_residual_is_linear_near_zero_and_its_square_linear_far_off() -> None:
+    assert float(soft_residual(jnp.asarray(1e-3))) == pytest.approx(1e-3, rel=1e-6)
+    far = 0.5 * soft_residual(jnp.asarray([1e4, 2e4])) ** 2
+    assert float(far[1] / far[0]) == pytest.approx(2, rel=1e-3)
+    assert eqx.is_array(far)
+
+
+def test_another_loss_keeps_all_priors() -> None:
+    loss = problem(0.5).loss
+    two = WithPrior(loss, Known("detector.offset", jnp.asarray(0.0), jnp.asarray(2.0)))
+    other = two.around(SquaredDifference())
+    one = problem(0.5).with_loss(two)
+    assert other.prior(one.model(one.start + 1.0)) == pytest.approx(two.prior(one.model(one.start + 1.0)))
+    assert len(other.prior(one.model(one.start))) == 2
