@@ -3,6 +3,7 @@
 `coordinates` need no more than `values(z)`. Compiled once for a shape.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -85,10 +86,7 @@ def product_of(
     detector: Any, coordinates: Any, loss: Any, point: tuple[Vector, Vector], batch: Batch
 ) -> Array:
     """J^T J v at z, for the point (z, v)."""
-    z, v = point
-    residuals = lambda z: residuals_of(detector, coordinates, loss, z, batch)  # noqa: E731
-    _, slope = jax.jvp(residuals, (z,), (v,))
-    return jax.vjp(residuals, z)[1](slope)[0]
+    return _product(lambda z: residuals_of(detector, coordinates, loss, z, batch), point)
 
 
 @eqx.filter_jit
@@ -96,8 +94,12 @@ def prior_product_of(
     detector: Any, coordinates: Any, loss: Any, point: tuple[Vector, Vector], batch: Batch
 ) -> Array:
     """The part of `product_of` that the prior has: it takes no simulation."""
+    return _product(lambda z: prior_of(detector, coordinates, loss, z, batch), point)
+
+
+def _product(residuals: Callable[[Vector], Array], point: tuple[Vector, Vector]) -> Array:
+    """J^T J v of `residuals` at the point (z, v)."""
     z, v = point
-    residuals = lambda z: prior_of(detector, coordinates, loss, z, batch)  # noqa: E731
     _, slope = jax.jvp(residuals, (z,), (v,))
     return jax.vjp(residuals, z)[1](slope)[0]
 

@@ -46,8 +46,8 @@ class PadHits(AbstractResidualLoss):
             if not isinstance(mine, Hits):
                 raise ValueError(f"{name}: PadHits compares hits, got {type(mine).__name__}")
             theirs = observed[name]
-            said = jnp.where(mine.valid[:, None], 2 * (mine.probability - theirs.probability), 0.0)
-            parts += [self._charges(mine, theirs), self._times(mine, theirs).ravel(), said.ravel()]
+            late = time_residuals(mine, theirs, self.time_noise, UNLIKELY)
+            parts += [self._charges(mine, theirs), late.ravel(), hit_residuals(mine, theirs).ravel()]
         return jnp.concatenate(parts)
 
     def _charges(self, mine: Hits, theirs: Hits) -> Float[Array, " p"]:
@@ -57,9 +57,19 @@ class PadHits(AbstractResidualLoss):
         compared = happened[:, 0] & mine.valid
         return soft_residual(jnp.where(compared, mine.total - measured, 0.0) / (4 * noise)) * 4
 
-    def _times(self, mine: Hits, theirs: Hits) -> Float[Array, "p h"]:
-        both = (theirs.probability > 0.5) & (mine.probability > UNLIKELY) & mine.valid[:, None]
-        hits = jax.lax.stop_gradient(mine)
-        weight = jnp.where(both, jnp.sqrt(jnp.where(both, hits.probability, 1.0)), 0.0)
-        width = jnp.sqrt(jnp.where(both, hits.time_sigma, 1.0) ** 2 + self.time_noise**2)
-        return weight * soft_residual(jnp.where(both, theirs.time - mine.time, 0.0) / width)
+
+def time_residuals(mine: Hits, theirs: Hits, noise: float, least: float) -> Float[Array, "p h"]:
+    """Of the times of hits, as much as the model is sure of them, sqrt(P), if that is at least `least`.
+
+    `noise` [us] is added to their width.
+    """
+    both = (theirs.probability > 0.5) & (mine.probability > least) & mine.valid[:, None]
+    hits = jax.lax.stop_gradient(mine)
+    weight = jnp.where(both, jnp.sqrt(jnp.where(both, hits.probability, 1.0)), 0.0)
+    width = jnp.sqrt(jnp.where(both, hits.time_sigma, 1.0) ** 2 + noise**2)
+    return weight * soft_residual(jnp.where(both, theirs.time - mine.time, 0.0) / width)
+
+
+def hit_residuals(mine: Hits, theirs: Hits) -> Float[Array, "p h"]:
+    """Of whether hits happened: 2 (P - happened), which is bounded."""
+    return jnp.where(mine.valid[:, None], 2 * (mine.probability - theirs.probability), 0.0)

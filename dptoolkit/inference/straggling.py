@@ -25,7 +25,8 @@ from jaxtyping import Array, Float
 
 from dptoolkit.events import Hits
 from dptoolkit.inference.alignment import Observables
-from dptoolkit.inference.losses import AbstractResidualLoss, Residuals, soft_residual
+from dptoolkit.inference.losses import AbstractResidualLoss, Residuals
+from dptoolkit.inference.pad_hits import hit_residuals, time_residuals
 
 UNLIKELY = 1e-3
 """Times of hits below this probability are not looked at."""
@@ -65,8 +66,8 @@ class StragglingHits(AbstractResidualLoss):
         parts = []
         for name, mine in predicted.items():
             theirs = observed[name]
-            said = jnp.where(mine.valid[:, None], 2 * (mine.probability - theirs.probability), 0.0)
-            parts += [self._charges(mine, theirs), self._times(mine, theirs).ravel(), said.ravel()]
+            late = time_residuals(mine, theirs, self.time_noise, UNLIKELY)
+            parts += [self._charges(mine, theirs), late.ravel(), hit_residuals(mine, theirs).ravel()]
         return jnp.concatenate(parts)
 
     def width(self, charge: Float[Array, "..."], noise: Float[Array, "..."] | float) -> Float[Array, "..."]:
@@ -90,14 +91,6 @@ class StragglingHits(AbstractResidualLoss):
         measured = jnp.sum(jnp.where(happened, theirs.charge, 0.0), axis=1)
         weight = jnp.where(both, (first - SURE) / (1 - SURE), 0.0)
         return weight * moyal_residual(jnp.where(both, measured - typical, 0.0) / width)
-
-    def _times(self, mine: Hits, theirs: Hits) -> Float[Array, "p h"]:
-        """Residuals of the time of hits."""
-        both = (theirs.probability > 0.5) & (mine.probability > UNLIKELY) & mine.valid[:, None]
-        hits = jax.lax.stop_gradient(mine)
-        weight = jnp.where(both, jnp.sqrt(jnp.where(both, hits.probability, 1.0)), 0.0)
-        width = jnp.sqrt(jnp.where(both, hits.time_sigma, 1.0) ** 2 + self.time_noise**2)
-        return weight * soft_residual(jnp.where(both, theirs.time - mine.time, 0.0) / width)
 
 
 def moyal_residual(u: Float[Array, "..."]) -> Float[Array, "..."]:

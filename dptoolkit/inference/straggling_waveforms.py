@@ -20,8 +20,8 @@ from scipy.linalg import toeplitz
 
 from dptoolkit.events import Waveforms
 from dptoolkit.inference.alignment import Observables
-from dptoolkit.inference.losses import AbstractResidualLoss, Residuals
-from dptoolkit.inference.straggling import moyal_residual, soft_residual
+from dptoolkit.inference.losses import AbstractResidualLoss, Residuals, soft_residual
+from dptoolkit.inference.straggling import moyal_residual
 
 LAGS = 16
 """Delays are looked for up to so many ticks: further off a signal is another one."""

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dptoolkit.inference.straggling import EDGE, StragglingHits, moyal_residual, soft_residual
+from dptoolkit.inference.losses import soft_residual
+from dptoolkit.inference.straggling import EDGE, StragglingHits, moyal_residual
 from tests.inference.decay import hits
 
 
