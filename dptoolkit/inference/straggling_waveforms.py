@@ -7,8 +7,9 @@ is what the model says. So data d and prediction u, whitened by the noise, are c
     tau: the delay s at which u_s . d is greatest,        alpha = u_tau . d / u . u - 1,
 
 the delay and the relative excess of charge. They are judged as charges and times of hits are (`straggling`):
-alpha in Moyal's form, tau softly. Of a wire that only one of the two sees there is no such measurement: it
-costs a constant, so that delta rays and decay electrons pull no harder than that.
+alpha in Moyal's form, tau softly. All n planes see one and the same charge and tell its fluctuations once:
+their alphas count 1 / sqrt(n). Of a wire that only one of data and prediction sees there is no such
+measurement: it costs a constant, so that delta rays and decay electrons pull no harder than that.
 """
 
 import equinox as eqx
@@ -69,17 +70,16 @@ class StragglingWaveforms(AbstractResidualLoss):
         for name, mine in predicted.items():
             if not isinstance(mine, Waveforms):
                 raise ValueError(f"{name}: this loss compares samples, got {type(mine).__name__}")
-            parts += self._of_plane(name, mine, observed[name])
+            charge, time, presence = self._of_plane(name, mine, observed[name])
+            parts += [charge / np.sqrt(len(predicted)), time, presence]
         return jnp.concatenate([part.ravel() for part in parts])
 
     def _of_plane(
         self, name: str, mine: Waveforms, theirs: Waveforms
     ) -> tuple[Float[Array, "b w"], Float[Array, "b w"], Float[Array, "b w"]]:
         """Residuals of charge, time and presence of every wire of every block."""
-        white = lambda samples: self._white(name, mine, samples)  # noqa: E731
-        predicted = white(mine.samples)
-        measured = white(theirs.samples)
-        later = white(_delayed(jax.lax.stop_gradient(mine.samples)) / mine.tick_period)
+        predicted, measured = (self._white(name, mine, part.samples) for part in (mine, theirs))
+        later = self._white(name, mine, _delayed(jax.lax.stop_gradient(mine.samples)) / mine.tick_period)
         excess, delay = _measured(predicted, measured, mine.tick_period)
         square = [jnp.sum(jax.lax.stop_gradient(x) ** 2, axis=2) + 1.0 for x in (predicted, later)]
         variances = [1 / x for x in square]
@@ -90,6 +90,14 @@ class StragglingWaveforms(AbstractResidualLoss):
         charge = weight * moyal_residual((excess - typical) / width)
         time = weight * soft_residual(delay / jnp.sqrt(variances[1] + self.time_noise**2))
         return charge, time, 2 * (seen[0] - seen[1])
+
+    def measured(
+        self, name: str, mine: Waveforms, theirs: Waveforms
+    ) -> tuple[Float[Array, "b w"], Float[Array, "b w"], Float[Array, "b w"]]:
+        """(relative excess of charge, delay [us], how surely both see the track) of every wire of a plane."""
+        predicted, measured = (self._white(name, mine, part.samples) for part in (mine, theirs))
+        seen = [_seen(square, self.clear) for square in self._squares(predicted, measured)]
+        return *_measured(predicted, measured, mine.tick_period), seen[0] * seen[1]
 
     def _white(self, name: str, like: Waveforms, samples: Float[Array, "b w t"]) -> Float[Array, "b w t"]:
         """Samples as multiples of uncorrelated noise."""
