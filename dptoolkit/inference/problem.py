@@ -84,7 +84,7 @@ class Problem:
         self.watch: Watch = lambda what, done, total: None
         self._held: dict[int, float] = {}
         self._stages: dict[bytes, list[Batch]] = {}
-        self._last: tuple[bytes, list[Normal]] | None = None
+        self._last: dict[bytes, list[Normal]] = {}
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class Problem:
     def with_loss(self, loss: AbstractLoss) -> "Problem":
         """The same problem judged by another loss; layouts are shared."""
         other = copy.copy(self)
-        other.loss, other._last = loss, None
+        other.loss, other._last = loss, {}
         if loss.sequential != self.loss.sequential:
             other._stages = {}
         return other
@@ -122,7 +122,7 @@ class Problem:
         """The same problem with the first `n` batches of events only."""
         other = copy.copy(self)
         other.sources, other.observed = self.sources[:n], self.observed[:n]
-        other._stages, other._last = {}, None
+        other._stages, other._last = {}, {}
         return other
 
     def holding(self, held: Mapping[int, float]) -> "Problem":
@@ -182,7 +182,7 @@ class Problem:
         return float(sum(value for value, _ in parts)), gradient
 
     def normal(self, z: Vector) -> Normal:
-        """Loss, gradient and curvature: one forward-mode column a parameter. The last one is kept."""
+        """Loss, gradient and curvature: one forward-mode column a parameter. The last two are kept."""
         parts = self._parts(z)
         gradient, matrix = (
             _summed([getattr(part, name) for part in parts]) for name in ("gradient", "matrix")
@@ -194,12 +194,12 @@ class Problem:
         return [part.matrix for part in self._parts(z)]
 
     def _parts(self, z: Vector) -> list[Normal]:
-        """`normal` of every batch of events; those of the last point are kept."""
+        """`normal` of every batch of events; those of the last two points are kept: a trial and its start."""
         self._need_residuals()
         key = np.asarray(z).tobytes()
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._computed(z)
-        return self._last[1]
+        if key not in self._last:
+            self._last = dict([*list(self._last.items())[-1:], (key, self._computed(z))])
+        return self._last[key]
 
     def _computed(self, z: Vector) -> list[Normal]:
         found = []

@@ -224,3 +224,15 @@ def test_a_held_coordinate_stays_with_every_method_and_the_others_find_their_min
     assert result.estimate["detector.lifetime"] == pytest.approx(
         alone.estimate["detector.lifetime"], rel=5e-3
     )
+
+
+def test_the_errors_of_a_fit_whose_last_trial_failed_cost_no_further_derivatives(problem: Problem):
+    computed = []
+    problem.watch = lambda what, done, total: computed.append(what)
+    start, trial = problem.start, problem.start + 0.1
+    first = problem.normal(start)
+    problem.normal(trial)
+    before = computed.count("computing derivatives")
+    again = problem.normal(start)
+    assert computed.count("computing derivatives") == before == 2
+    assert again.loss == first.loss and (again.matrix == first.matrix).all()
