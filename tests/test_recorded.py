@@ -12,17 +12,9 @@ from dptoolkit.events import SensorHits
 from dptoolkit.inference.straggling import StragglingHits
 from dptoolkit.io.recorded import read_recorded
 from dptoolkit.reconstruction.lines import FoundLine
-from dptoolkit.recorded import (
-    CROSSING,
-    RecordedCalibration,
-    Track,
-    control_sample,
-    effective,
-    kinks_for,
-    line_source,
-    own_parameters,
-    path_of_pads,
-)
+from dptoolkit.recorded import RecordedCalibration, Track, control_sample, effective
+from dptoolkit.recorded.pixels import PixelMedium
+from dptoolkit.recorded.tracks import CROSSING, kinks_for, line_source, own_parameters
 from dptoolkit.sources.line import MeanLoss
 from tests.recordings import straight_hits, write_recording
 
@@ -80,7 +72,7 @@ def test_a_pad_sees_the_path_between_its_edges(
     """Of tracks along the columns, along the drift, and from corner to corner of every pad."""
     line = FoundLine(np.array(start), np.array(end), np.zeros((2, 3), bool), 80)
     track = Track(0, line, 0.0, {"pixels": straight_hits(small_pixel, start, end)})
-    assert path_of_pads(track, small_pixel, StragglingHits()) == pytest.approx(path, rel=0.01)
+    assert PixelMedium().thickness(track, small_pixel, StragglingHits()) == pytest.approx(path, rel=0.01)
 
 
 def test_one_number_of_recombination_is_free_but_neither_drift_speed_nor_d_l(

@@ -26,8 +26,15 @@ from dptoolkit.inference.calibration import table
 from dptoolkit.inference.fit import fit
 from dptoolkit.inference.losses import loss_of
 from dptoolkit.inference.optimise import GaussNewton
-from dptoolkit.io.recorded import Recorded, read_recorded
-from dptoolkit.recorded import ControlSample, RecordedCalibration, control_sample, hit_residuals
+from dptoolkit.io.recorded import Recorded
+from dptoolkit.recorded import (
+    ControlSample,
+    RecordedCalibration,
+    control_sample,
+    medium_of,
+    residuals_of,
+)
+from dptoolkit.recorded.placed import read_of
 from dptoolkit.views.residuals import residual_sections
 
 TOLERANCE = 0.02
@@ -55,7 +62,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     if asked.constants is not None:
         detector, note = with_constants(model, asked.constants)
         say(note)
-    recorded = read_recorded(data, asked.events)
+    recorded = read_of(data, detector, asked.events)
     if asked.t0 is not None:
         recorded = recorded.at(_time(asked.t0))
     calibration = RecordedCalibration(detector, asked.free, asked.start, asked.dedx)
@@ -63,7 +70,9 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     with busy("looking for tracks"):
         sample = control_sample(recorded, detector)
     say(f"{data}: {sample.note}")
-    say("note: the charge scale of recorded muons comes out 2 to 4 % high, which errors do not include")
+    medium = medium_of(detector)
+    if medium.bias:
+        say(f"note: {medium.bias}")
     emptied(output, resume)
     problem = calibration.problem(sample.tracks, None if asked.loss == "auto" else loss_of(asked.loss))
     method = GaussNewton(tolerance=TOLERANCE) if asked.method == "gauss-newton" else asked.method
@@ -79,10 +88,9 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
         write_text(output / "constants.json", as_json("constants", constants.document()))
         say(f"{output / 'constants.json'}: written; simulate --constants takes it")
     say_results(problem, result, rows, seconds)
-    found = hit_residuals(problem, z, sample.tracks)
-    write_report(
-        output, problem, result, rows, facts, residual_sections(found.distance, found.charge, found.time)
-    )
+    found = residuals_of(problem, z, sample.tracks)
+    sections = residual_sections(found.distance, found.charge, found.time, medium.channels)
+    write_report(output, problem, result, rows, facts, sections)
     end(output, result)
 
 

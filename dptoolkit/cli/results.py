@@ -48,9 +48,7 @@ def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float
 
         def tell(snapshot: Any) -> None:
             nonlocal step
-            left = snapshot.expected_decrease
-            numbers = f"step {snapshot.step:3d}   loss {snapshot.loss:14.6g}   still to fall {left:10.3g}"
-            say(numbers if snapshot.batches == n_batches else f"{numbers}   ({snapshot.batches} batches)")
+            say(snapshot.line(n_batches))
             step = snapshot.step + 1
             show(f"step {step}")
 

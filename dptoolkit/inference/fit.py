@@ -39,6 +39,13 @@ class Snapshot:
     batches: int = 0
     """Batches of events in that problem."""
 
+    def line(self, all_batches: int) -> str:
+        """How far the fit is, in a line; of a stage with fewer than all batches it says how many."""
+        numbers = (
+            f"step {self.step:3d}   loss {self.loss:14.6g}   still to fall {self.expected_decrease:10.3g}"
+        )
+        return numbers if self.batches == all_batches else f"{numbers}   ({self.batches} batches)"
+
 
 @dataclass(frozen=True)
 class FitResult:

@@ -17,6 +17,8 @@ explains badly. Where u is small next to the noise x becomes |d|: a signal witho
 else.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -110,17 +112,10 @@ class StragglingWaveforms(AbstractResidualLoss):
 
     def _of_plane(self, name: str, mine: Waveforms, theirs: Waveforms) -> tuple[PerWire, PerWire, PerWire]:
         """(residual of charge, of time, part of a signal that is in this block) of every wire of blocks."""
-        if not isinstance(mine, Waveforms):
-            raise ValueError(f"{name}: this loss compares samples, got {type(mine).__name__}")
-        rows = mine.channel[:, None] + jnp.arange(mine.samples.shape[1])
-        pulse = self.pulse[name]
-        noise = self.rms[name][jnp.clip(rows, 0, len(self.rms[name]) - 1)] * pulse
-        u, d = (jnp.where(mine.mask(), part.samples, 0.0) / noise[..., None] for part in (mine, theirs))
-        before, after = _neighbours(mine)
-        match, delay = _measured(u, _with_ends(d, before, after), mine.tick_period)
-        square = jnp.maximum(jnp.sum(d**2, axis=2) - QUIET * d.shape[2] / pulse**2, 0.0)
-        level, size = jnp.sqrt(square), jnp.sqrt(jnp.sum(u**2, axis=2) + FAINT**2)
-        shaped = size**2 / (size**2 + self.clear**2)
+        u, d, neighbours = self._scaled(name, mine, theirs)
+        match, delay = _measured(u, _with_ends(d, *neighbours), mine.tick_period)
+        size, square = self._sizes(name, u, d)
+        level, shaped = jnp.sqrt(square), size**2 / (size**2 + self.clear**2)
         seen = shaped * jnp.maximum(match, 0.0) + (1 - shaped) * level
         excess = jnp.log((seen + self.clear) / (size + self.clear))
         noise = 1 / (level + self.clear)
@@ -129,8 +124,33 @@ class StragglingWaveforms(AbstractResidualLoss):
         charge = moyal_residual((excess - typical * level * noise) / width)
         late = soft_residual(delay / jnp.sqrt(self.time_noise**2 + (PULSE * noise) ** 2))
         both = level / jnp.sqrt(square + self.clear**2) * jnp.sqrt(shaped)
-        besides = _taken(square, before) + _taken(square, after)
+        besides = sum((_taken(square, rows) for rows in neighbours), jnp.zeros_like(square))
         return charge, both * late, (square + self.clear**2) / (square + besides + self.clear**2)
+
+    def measured(self, name: str, mine: Waveforms, theirs: Waveforms) -> tuple[PerWire, PerWire, PerWire]:
+        """(relative excess of charge, delay [us], how surely both see the track) of every wire of a plane."""
+        u, d, neighbours = self._scaled(name, mine, theirs)
+        match, delay = _measured(u, _with_ends(d, *neighbours), mine.tick_period)
+        size, square = self._sizes(name, u, d)
+        both = square * size**2 / ((square + self.clear**2) * (size**2 + self.clear**2))
+        return match / size - 1, delay, both
+
+    def _scaled(self, name: str, mine: Waveforms, theirs: Waveforms) -> tuple[Array, Array, Any]:
+        """(prediction, data, neighbours of the blocks), in units of the noise of an amplitude."""
+        if not isinstance(mine, Waveforms):
+            raise ValueError(f"{name}: this loss compares samples, got {type(mine).__name__}")
+        rows = mine.channel[:, None] + jnp.arange(mine.samples.shape[1])
+        noise = self.rms[name][jnp.clip(rows, 0, len(self.rms[name]) - 1)] * self.pulse[name]
+        u, d = (jnp.where(mine.mask(), part.samples, 0.0) / noise[..., None] for part in (mine, theirs))
+        return u, d, _neighbours(mine)
+
+    def _sizes(
+        self, name: str, u: Float[Array, "b w t"], d: Float[Array, "b w t"]
+    ) -> tuple[PerWire, PerWire]:
+        """(amplitude of the prediction, squared amplitude of the data less what noise alone gives)."""
+        quiet = QUIET * d.shape[2] / self.pulse[name] ** 2
+        size = jnp.sqrt(jnp.sum(u**2, axis=2) + FAINT**2)
+        return size, jnp.maximum(jnp.sum(d**2, axis=2) - quiet, 0.0)
 
 
 def _neighbours(blocks: Waveforms) -> tuple[Int[Array, " b"], Int[Array, " b"]]:

@@ -2,7 +2,8 @@
 
 Of a native file only `events/number`, `readout` and `interactions/t0` are read; segments, particles,
 vertices, back-tracking and the parameters it was simulated with are not, whether they are there or not. A
-file may come with no more than that, from a detector or stripped.
+file may come with no more than that, from a detector or stripped. Hits of other programs are in
+`hit_files`.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import numpy as np
 
 from dptoolkit.io.columns import finite, unit_factor
 from dptoolkit.io.errors import InputError
+from dptoolkit.io.hit_files import has_placed_hits
 from dptoolkit.io.native_reader import is_native, open_native, read_readout
 from dptoolkit.io.native_tables import Group
 from dptoolkit.io.readers import open_contents
@@ -46,11 +48,11 @@ class Recorded:
 
 
 def holds_readout(path: str | Path) -> bool:
-    """Whether this is a native file with read-out in it."""
+    """Whether this is a native file with read-out in it, or one of hits."""
     path = Path(path)
     with open_contents(path) as contents:
         if not isinstance(contents, h5py.File) or not is_native(contents):
-            return False
+            return isinstance(contents, h5py.File) and has_placed_hits(contents)
         planes = contents.get("readout")
         return isinstance(planes, h5py.Group) and len(planes) > 0
 
@@ -71,9 +73,13 @@ def read_recorded(path: str | Path, events: str | slice | None = None) -> Record
             )
         t0 = _times(contents, path, span)
         name = str(contents.attrs.get("detector_name", ""))
+    return Recorded(readout, numbers, t0, name, path, digest_of(path))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Recorded(readout, numbers, t0, name, path, digest)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _times(contents: Group, path: Path, span: tuple[int, int]) -> np.ndarray:

@@ -85,15 +85,25 @@ def find_line(
         raise NoLine("no straight track with most of the charge")
     along = longest_run(np.sort((points[near] - middle) @ direction))
     ends = middle + np.array([along[0], along[-1]])[:, None] * direction
-    if np.linalg.norm(ends[1] - ends[0]) < LEAST_LENGTH:
+    return line_between(ends, len(along), volumes)
+
+
+def line_between(ends: Float[np.ndarray, "2 3"], n_hits: int, volumes: Volumes) -> FoundLine:
+    """The track between two places, moved to the walls that they are near, in the sense in which it ran.
+
+    It begins at a wall: above, if both ends are at walls.
+    """
+    length = float(np.linalg.norm(ends[1] - ends[0]))
+    if length < LEAST_LENGTH:
         raise NoLine(f"a track shorter than {LEAST_LENGTH:g} cm")
+    direction = (ends[1] - ends[0]) / length
     on_wall = np.stack([_wall(end, volumes) for end in ends])
     ends = np.stack([_moved(*each, direction, volumes) for each in zip(ends, on_wall, strict=True)])
     if not on_wall.any():
         raise NoLine("a track with both ends inside the detector")
     if not on_wall[0].any() or (on_wall.any(axis=1).all() and ends[0, 1] < ends[1, 1]):
         ends, on_wall = ends[::-1], on_wall[::-1]
-    return FoundLine(ends[0].copy(), ends[1].copy(), on_wall.copy(), len(along))
+    return FoundLine(ends[0].copy(), ends[1].copy(), on_wall.copy(), n_hits)
 
 
 def robust_line(

@@ -87,6 +87,11 @@ class Seed:
         return float(np.linalg.norm(self.end - self.start))
 
     @property
+    def direction(self) -> Float[np.ndarray, " 3"]:
+        """Unit vector along the chord."""
+        return (self.end - self.start) / self.length
+
+    @property
     def crowding(self) -> float:
         """Of its kinks at the end."""
         return 1.0 if self.beyond else CROWDING
@@ -95,7 +100,7 @@ class Seed:
     def frame(self) -> Float[np.ndarray, "2 3"]:
         """Unit vectors across the chord, along which kinks turn."""
         real = jnp.result_type(float)
-        return np.asarray(_frame(jnp.asarray((self.end - self.start) / self.length, real)), float)
+        return np.asarray(_frame(jnp.asarray(self.direction, real)), float)
 
     def points(self, along: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
         """Places at parts of the chord [cm]."""
@@ -240,7 +245,7 @@ def followed(seed: Seed, views: list[View]) -> Seed:
 
 def _equations(seed: Seed, views: list[View], corridor: float) -> tuple[np.ndarray, np.ndarray]:
     """(by how much the line nears every hit with (start, end, kinks), how far it is off) across the line."""
-    unit, frame = (seed.end - seed.start) / seed.length, seed.frame
+    unit, frame = seed.direction, seed.frame
     rows, offsets = [], []
     for view in views:
         chord = view.axes @ unit
@@ -298,7 +303,7 @@ def charge_along(seed: Seed, views: list[View]) -> tuple[float, np.ndarray]:
 
     Where these see the track end-on the sizes of induced signals have to do.
     """
-    unit = (seed.end - seed.start) / seed.length
+    unit = seed.direction
     place, charge = np.zeros((2, 0))
     for collects in (True, False):
         hits = [np.zeros((2, 0))]

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dptoolkit.charge.wires import WirePlane
 from dptoolkit.detector import LArTPC, Readout
 from dptoolkit.events import Segments, SensorHits
 from dptoolkit.inference.evaluation import Vector
@@ -29,7 +28,7 @@ from dptoolkit.inference.problem import Problem
 from dptoolkit.reconstruction.result import Reconstructed
 from dptoolkit.reconstruction.seed import Seed, find_seed
 from dptoolkit.reconstruction.stages import BLUR, fit_in_stages, likelihood
-from dptoolkit.reconstruction.views import views_of
+from dptoolkit.reconstruction.views import path_seen, views_of
 from dptoolkit.sources.line import Line, MeanLoss, TypicalLoss, kink_places
 from dptoolkit.sources.scattering import scattering_angle
 from dptoolkit.sources.species import species_named
@@ -45,8 +44,6 @@ SOFT = 1000.0
 CLOUD_STEP = 0.15
 """Length of the lines into which a fitted track is cut [cm], where its detector has shorter ones: two clouds
 each keep the moments, and straggling is larger than what is left."""
-THICKEST = 2.0
-"""Path that one wire or pad sees at most [cm]."""
 UNSEEN = 1e-6
 """Eigenvalues of the information, in its own errors, are at least this part of the largest."""
 SPECIES_BY_LETTER = {"mu": "muon", "pi": "pion", "K": "kaon", "p": "proton"}
@@ -89,7 +86,7 @@ def track_problem(
     """The likelihood of one event, whose track begins at the seed."""
     real = jnp.result_type(float)
     line = seed.line(particle, N_SEGMENTS)
-    share = TypicalLoss(thickness=jnp.asarray(_thickness(seed, detector), real))
+    share = TypicalLoss(thickness=jnp.asarray(path_seen(seed.direction, detector), real))
     line = dataclasses.replace(line, t0=jnp.asarray(t0, real), share=share, kinks=0 * line.kinks)
     widths = jnp.asarray(kink_widths(seed, particle)[:, None], real)
     scattered = Known("source.kinks", line.kinks, widths)
@@ -131,21 +128,6 @@ def _seed_at(problem: Problem, result: FitResult) -> Seed:
     source: Any = problem.sources[0]
     values = {name.removeprefix("source."): np.asarray(x, float) for name, x in result.estimate.items()}
     return Seed(values["start"], values["end"], values["kinks"], float(source.beyond))
-
-
-def _thickness(seed: Seed, detector: LArTPC) -> float:
-    """Path that one wire or pad sees [cm]: over the planes, the mean logarithm."""
-    unit, paths = (seed.end - seed.start) / seed.length, []
-    volumes = detector.volumes
-    for plane in detector.planes:
-        if isinstance(plane, WirePlane):
-            across = np.cos(plane.angle) * volumes.across[0] + np.sin(plane.angle) * volumes.up[0]
-            flat = abs(float(unit @ across))
-        else:
-            flat = float(np.hypot(unit @ volumes.across[0], unit @ volumes.up[0]))
-        pitch: float = plane.pitch  # type: ignore[attr-defined]
-        paths.append(min(pitch / max(flat, 1e-3), THICKEST))
-    return float(np.exp(np.mean(np.log(paths))))
 
 
 def described(problem: Problem, result: FitResult, number: int) -> Reconstructed:

@@ -23,6 +23,8 @@ ABOVE_NOISE = 5.0
 """Samples of signals are above so many standard deviations of the noise."""
 LONG, PIECE = 28, 8
 """Signals of more ticks than the first are cut into pieces of the second."""
+THICKEST = 2.0
+"""Path that one wire or pad sees at most [cm]."""
 SAME = 1e-3
 """Directions of wires that differ by less are one."""
 
@@ -128,6 +130,20 @@ def delay(plane: WirePlane, collects: bool) -> float:
         mean = np.angle(first / zero) / (2 * np.pi) * ticks % ticks
         found += (mean - response.lead * TICKS) * plane.tick_period
     return float(found)
+
+
+def path_seen(direction: Float[np.ndarray, " 3"], detector: LArTPC) -> float:
+    """Path of a track along a unit vector that one wire or pad sees [cm]: over planes, the mean logarithm."""
+    volumes, paths = detector.volumes, []
+    for plane in detector.planes:
+        if isinstance(plane, WirePlane):
+            across = np.cos(plane.angle) * volumes.across[0] + np.sin(plane.angle) * volumes.up[0]
+            flat = abs(float(direction @ across))
+        else:
+            flat = float(np.hypot(direction @ volumes.across[0], direction @ volumes.up[0]))
+        pitch: float = plane.pitch  # type: ignore[attr-defined]
+        paths.append(min(pitch / max(flat, 1e-3), THICKEST))
+    return float(np.exp(np.mean(np.log(paths))))
 
 
 def _joined(views: list[View]) -> list[View]:

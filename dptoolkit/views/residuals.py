@@ -1,4 +1,4 @@
-"""Pads of a calibration against their predictions, along the drift."""
+"""Channels of a calibration against their predictions, along the drift."""
 
 import holoviews as hv
 import numpy as np
@@ -12,12 +12,14 @@ MEDIAN = "#d62728"
 """Colour of the medians."""
 
 
-def residual_sections(distance: np.ndarray, charge: np.ndarray, time: np.ndarray) -> list[Section]:
-    """Sections of a report; a number a pad.
+def residual_sections(
+    distance: np.ndarray, charge: np.ndarray, time: np.ndarray, channels: str = "pads"
+) -> list[Section]:
+    """Sections of a report; a number a channel, which are called by this name.
 
     `distance`: drift distance [cm]; `charge`: measured over predicted; `time`: measured - predicted [us].
     """
-    shown = f"{len(distance)} pads: a point each, and the median with its error in {BINS} bins."
+    shown = f"{len(distance)} {channels}: a point each, and the median with its error in {BINS} bins."
     ratio, late = quantity("charge, data / model"), quantity("time, data - model", "us")
     return [
         Section(
