@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,17 +23,21 @@ from dptoolkit.reconstruction.track import (
     start_of,
     track_problem,
 )
-from dptoolkit.sources.line import MeanLoss, kink_places
+from dptoolkit.reconstruction.views import path_seen
+from dptoolkit.sources.line import TypicalLoss, kink_places
+from dptoolkit.sources.species import MUON
+from dptoolkit.sources.stopping import Argon, range_table
 
 DIRECTION = np.array([0.35, -0.5, 0.8]) / np.linalg.norm([0.35, -0.5, 0.8])
 MIDDLE = np.array([2.0, 3.0, -1.0])
 
 
-def muon(length: float = 25.0, direction: np.ndarray = DIRECTION, kinks: float = 0.0) -> Seed:
-    """A straight track, or one whose kinks are so many of their widths."""
-    seed = Seed(MIDDLE - length / 2 * direction, MIDDLE + length / 2 * direction, np.zeros((N_KINKS, 2)))
-    angles = kinks * kink_widths(seed, "muon")[:, None] * np.random.default_rng(1).normal(size=(N_KINKS, 2))
-    return dataclasses.replace(seed, kinks=angles)
+def muon(kinks: float = 0.0, particle: str = "muon") -> Seed:
+    """A straight track of 25 cm, or one whose kinks are so many of their widths."""
+    half = 12.5 * DIRECTION
+    seed = Seed(MIDDLE - half, MIDDLE + half, np.zeros((N_KINKS, 2)))
+    angles = kink_widths(seed, particle)[:, None] * np.random.default_rng(1).normal(size=(N_KINKS, 2))
+    return dataclasses.replace(seed, kinks=kinks * angles)
 
 
 @cache
@@ -42,9 +47,10 @@ def detector() -> LArTPC:
 
 @cache
 def event(particle: str = "muon") -> dict[str, Any]:
-    """The noisy read-out of a particle without fluctuations of its loss, with kinks."""
-    seed = muon(kinks=0.7)
-    line = dataclasses.replace(seed.line(particle), share=MeanLoss())
+    """The noisy read-out of a particle that loses what is typical, without fluctuations, with kinks."""
+    seed = muon(0.7, particle)
+    typical = TypicalLoss(thickness=path_seen(seed.direction, detector()))
+    line = dataclasses.replace(seed.line(particle), share=typical)
     return jax.tree.map(np.asarray, detector()(line(), key=jax.random.key(3)))
 
 
@@ -81,8 +87,11 @@ def test_a_stopping_muon_is_found_within_its_errors() -> None:
         off = np.array([values[name] for name in names]) - place
         assert np.linalg.norm(off) < 0.3
         assert (np.abs(off) < 4 * np.array([sigma[name] for name in names])).all()
-    line = muon(kinks=0.7).line()
-    assert float(found.segments.de.sum()) == pytest.approx(float(line().de.sum()), rel=0.03)
+    assert abs(values["scale"] - 1) < 4 * sigma["scale"] < 0.1
+    length = np.linalg.norm(np.diff(np.asarray(muon(0.7).line().points()), axis=0), axis=1).sum()
+    energy = float(range_table(Argon(), MUON).energy(jnp.array([length]))[0])
+    momentum = np.sqrt(energy * (energy + 2 * MUON.mass))
+    assert abs(values["momentum"] - momentum) < 4 * sigma["momentum"] < 0.1 * momentum
 
 
 def test_an_end_that_is_a_wire_off_is_moved_along_the_track() -> None:
