@@ -23,7 +23,8 @@ from dptoolkit.cache import enable_compilation_cache
 from dptoolkit.config import load_tpc
 from dptoolkit.inference import Experiment, GaussianChi2, GaussNewton, Problem, fit
 from dptoolkit.reconstruction.evaluation import interval
-from dptoolkit.reconstruction.track import fit_in_stages, likelihood, quick
+from dptoolkit.reconstruction.stages import fit_in_stages, likelihood
+from dptoolkit.reconstruction.track import quick
 from dptoolkit.sources.line import Line
 
 CLOSE = 1.0
@@ -93,7 +94,7 @@ def trial(
     kind, size, track = start
     rng = np.random.default_rng([11, track, int(10 * size), len(kind)])
     problem = Problem(
-        Experiment(detector, truth), ["source.start", "source.end"], likelihood(detector, observed), observed
+        Experiment(detector, truth), ["source.start", "source.end"], likelihood(detector), observed
     )
     z = problem.coordinates.of(moved(truth, kind, size, rng))
     if loss == "squared":

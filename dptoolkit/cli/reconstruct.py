@@ -1,5 +1,6 @@
 """`reconstruct`: from read-out, or from segments that are simulated first, to what happened."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,6 +121,8 @@ def _conclude(output: Path, outcome: Any) -> None:
     before = f" ({outcome.resumed} were there before)" if outcome.resumed else ""
     words = f"{found} of {outcome.done} events reconstructed, {outcome.converged} converged"
     say(f"{output}: {words}{before}")
+    for reason, n in Counter(one.reason for one in outcome.failed).most_common():
+        say(f"not reconstructed: {n}: {reason}")
     if outcome.done and outcome.converged < found:
         say("dptoolkit reconstruct: not all fits converged; the file says which (column converged)")
         raise typer.Exit(NOT_CONVERGED)

@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from dptoolkit.inference.alignment import Observables
@@ -60,3 +61,14 @@ class WithPrior(AbstractResidualLoss):
 
     def prior(self, experiment: Any) -> Residuals:
         return jnp.concatenate([self.loss.prior(experiment), self.known.residuals(experiment)])
+
+
+def log_widths(loss: AbstractLoss) -> float:
+    """Sum of the logarithms of the widths of all that is `Known`: what its residuals leave out of -ln P."""
+    total = 0.0
+    while isinstance(loss, WithPrior):
+        if isinstance(loss.known, Known):
+            widths = np.broadcast_to(np.asarray(loss.known.width, float), np.shape(loss.known.mean))
+            total += float(np.log(widths).sum())
+        loss = loss.loss
+    return total

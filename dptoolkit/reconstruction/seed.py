@@ -26,7 +26,9 @@ from dptoolkit.sources.species import species_named
 from dptoolkit.sources.stopping import Argon, range_table
 
 LEAST_HITS, LEAST_LENGTH = 8, 3.0
-"""Of a track: hits of a view, and its length [cm]."""
+"""Of a track: hits of a view that sees its length, and its length [cm]."""
+FEWEST_HITS, COMPACT = 2, 0.7
+"""Of a track that a view sees end-on: hits, and the part of its charge that is in one place."""
 WIDTH = 4.0
 """Of the straight lines that are tried [cm]."""
 GAP, INSENSITIVE = 3.0, 20.0
@@ -40,6 +42,8 @@ TIP = 1.0
 """Length of the ends of a track that say where they are [cm]."""
 DISAGREE = 5.0
 """Views whose ends are further apart in the mean are not of one track [cm]."""
+END_ON = 0.1
+"""Length of a track in a view over that in space, below which its hits do not say where along it they are."""
 PLACES = 1000
 """Of a path, among which the one nearest to a hit is looked for."""
 BESIDE = 2.0
@@ -62,6 +66,8 @@ MOST = 6.0
 """The most that one bin costs."""
 AT_WALL = 3.0
 """A track that ends this close to a wall can leave [cm]."""
+CROWDING = 1.6
+"""Of the kinks of a particle that stops: its path deviates as much from each of the lines between them."""
 CROSSING = 1000.0
 """Residual range [cm] of what does not stop here: about 2.4 GeV, where the loss hardly depends on it."""
 
@@ -86,6 +92,11 @@ class Seed:
         return (self.end - self.start) / self.length
 
     @property
+    def crowding(self) -> float:
+        """Of its kinks at the end."""
+        return 1.0 if self.beyond else CROWDING
+
+    @property
     def frame(self) -> Float[np.ndarray, "2 3"]:
         """Unit vectors across the chord, along which kinks turn."""
         real = jnp.result_type(float)
@@ -94,13 +105,15 @@ class Seed:
     def points(self, along: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
         """Places at parts of the chord [cm]."""
         chord = self.start + along[:, None] * (self.end - self.start)
-        return chord + self.length * bend_shares(along, len(self.kinks)) @ self.kinks @ self.frame
+        shares = bend_shares(along, len(self.kinks), self.crowding)
+        return chord + self.length * shares @ self.kinks @ self.frame
 
     def line(self, particle: str = "muon", n_segments: int = 256) -> Line:
         """As a source."""
         real = jnp.result_type(float)
         places: Any = {name: jnp.asarray(getattr(self, name), real) for name in ("start", "end", "kinks")}
-        return Line(**places, beyond=jnp.asarray(self.beyond, real), particle=particle, n_segments=n_segments)
+        beyond, shape = jnp.asarray(self.beyond, real), {"n_segments": n_segments, "crowding": self.crowding}
+        return Line(**places, beyond=beyond, particle=particle, **shape)
 
     def reversed(self) -> "Seed":
         """The same track run backwards."""
@@ -111,7 +124,7 @@ def find_seed(
     views: list[View], n_kinks: int, particle: str = "muon", volumes: Volumes | None = None
 ) -> Seed:
     """The track of an event; `NoLine` says why there is none. It stops unless it can leave the `volumes`."""
-    ends = _matched([_View.of(view, particle) for view in views if len(view.points) >= LEAST_HITS])
+    ends = _matched([_View.of(view, particle) for view in views if len(view.points) >= FEWEST_HITS])
     seed = Seed(ends[0], ends[1], np.zeros((n_kinks, 2)))
     if seed.length < LEAST_LENGTH:
         raise NoLine(f"a track shorter than {LEAST_LENGTH:g} cm")
@@ -132,6 +145,25 @@ class _View:
 
     @classmethod
     def of(cls, view: View, particle: str) -> "_View":
+        try:
+            return cls._seen_along(view, particle)
+        except NoLine:
+            return cls._seen_end_on(view)
+
+    @classmethod
+    def _seen_end_on(cls, view: View) -> "_View":
+        """Both ends at the one place where its hits are."""
+        place = np.median(view.points, axis=0)
+        near = np.linalg.norm(view.points - place, axis=1) < WIDTH
+        if view.charge[near].sum() < COMPACT * view.charge.sum():
+            raise NoLine("no straight track in a view, and no single place")
+        ends = np.stack([place, place])
+        return cls(view.axes, [ends, ends])
+
+    @classmethod
+    def _seen_along(cls, view: View, particle: str) -> "_View":
+        if len(view.points) < LEAST_HITS:
+            raise NoLine(f"fewer than {LEAST_HITS} hits")
         middle, direction, near = robust_line(view.points, np.maximum(view.charge, 0.0), WIDTH)
         along, away = _split(view.points - middle, direction)
         chosen = away < CORRIDORS[0]
@@ -177,7 +209,7 @@ def _matched(views: list[_View]) -> tuple[np.ndarray, np.ndarray]:
     """Both ends in space, from all views."""
     axes = np.concatenate([view.axes for view in views]) if views else np.zeros((0, 3))
     if np.linalg.matrix_rank(axes, tol=0.1) < 3:
-        raise NoLine(f"fewer than {LEAST_HITS} hits in the views that would fix it")
+        raise NoLine(f"fewer than {FEWEST_HITS} hits in the views that would fix it")
     best, ends = np.inf, np.zeros((2, 3))
     ways = [[ends[::sense] for ends in view.ends for sense in (1, -1)] for view in views]
     for turned in product(ways[0][::2], *ways[1:]):
@@ -218,8 +250,8 @@ def _equations(seed: Seed, views: list[View], corridor: float) -> tuple[np.ndarr
     for view in views:
         chord = view.axes @ unit
         size = np.linalg.norm(chord)
-        if size < 0.1:
-            continue  # seen end-on
+        if size < END_ON:
+            continue
         along = (view.points - view.axes @ seed.start) @ (chord / size**2) / seed.length
         near = (along > -0.02) & (along < 1.02)
         t = _nearest(seed, view)[0][near]
@@ -227,7 +259,7 @@ def _equations(seed: Seed, views: list[View], corridor: float) -> tuple[np.ndarr
         # directions of the view across the projected chord
         across = np.linalg.svd(chord[None])[2][1:]
         moves = np.stack([1 - t, t], axis=1)
-        bend = seed.length * bend_shares(t, len(seed.kinks))
+        bend = seed.length * bend_shares(t, len(seed.kinks), seed.crowding)
         for direction in across:
             place = direction @ view.axes
             ends = (moves[:, :, None] * place).reshape(len(t), 6)
@@ -267,24 +299,30 @@ def _stopped(seed: Seed, views: list[View], particle: str, leaves: bool) -> tupl
 
 
 def charge_along(seed: Seed, views: list[View]) -> tuple[float, np.ndarray]:
-    """(width of bins along the chord [cm], charge in them) of the views that collect charge."""
+    """(width of bins along the chord [cm], charge in them) of the views that collect charge.
+
+    Where these see the track end-on the sizes of induced signals have to do.
+    """
     unit = seed.direction
-    hits = []
-    for view in views:
-        chord = view.axes @ unit
-        if not view.collects or np.linalg.norm(chord) < 0.1:
-            continue
-        part, away = _nearest(seed, view)
-        near, along = away < BESIDE, part * seed.length
-        hits.append(np.stack([along[near], view.charge[near]]))
-    place, charge = np.concatenate(hits, axis=1) if hits else np.zeros((2, 0))
+    place, charge = np.zeros((2, 0))
+    for collects in (True, False):
+        hits = [np.zeros((2, 0))]
+        for view in views:
+            if view.collects is not collects or np.linalg.norm(view.axes @ unit) < END_ON:
+                continue
+            part, away = _nearest(seed, view)
+            near, along = away < BESIDE, part * seed.length
+            hits.append(np.stack([along[near], view.charge[near]]))
+        place, charge = np.concatenate(hits, axis=1)
+        if len(place) >= LEAST_HITS:
+            break
     return _profile(place, charge, seed.length, BIN)
 
 
 def _profile(place: np.ndarray, charge: np.ndarray, length: float, width: float) -> tuple[float, np.ndarray]:
     """(width, charge) of bins from 0 to `length`, of about this width but no narrower than hits are apart."""
     if len(place) < LEAST_HITS:
-        raise NoLine("too few hits of the plane that collects charge to tell its ends apart")
+        raise NoLine("too few hits along it to tell its ends apart")
     order = np.argsort(place)
     place, charge = place[order], charge[order]
     # a hit has the charge of the path up to half way to its neighbours

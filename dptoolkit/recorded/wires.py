@@ -13,7 +13,7 @@ from dptoolkit.inference.straggling_waveforms import StragglingWaveforms
 from dptoolkit.io.errors import InputError
 from dptoolkit.reconstruction.lines import FoundLine, NoLine, line_between
 from dptoolkit.reconstruction.seed import find_seed
-from dptoolkit.reconstruction.track import likelihood
+from dptoolkit.reconstruction.stages import likelihood
 from dptoolkit.reconstruction.views import View, check_views, delay, path_seen, views_of
 from dptoolkit.recorded.medium import AbstractMedium, Residuals
 from dptoolkit.recorded.tracks import SOFT, Track
@@ -62,7 +62,7 @@ class WireMedium(AbstractMedium):
         return line
 
     def loss(self, detector: LArTPC, event: Readout) -> StragglingWaveforms:
-        return cast(StragglingWaveforms, likelihood(detector, event))
+        return cast(StragglingWaveforms, likelihood(detector))
 
     def thickness(self, track: Track, detector: LArTPC, loss: Any) -> float:
         return path_seen(track.line.direction, detector)

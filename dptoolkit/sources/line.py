@@ -68,7 +68,7 @@ class Line(Component):
     scale: Array = param(1.0, "1", bounds=(0.1, 10.0), symbol="s")
     """Of the energy loss."""
     kinks: Array = param((), "rad")
-    """Scattering angles, pairs for two planes across the track, at places evenly spread along it."""
+    """Scattering angles, pairs for two planes across the track, at `kink_places` along it."""
     t0: Array = param(0.0, "us", symbol="t_0")
     beyond: Array = param(0.0, "cm", bounds=(0.0, 1e6))
     """Residual range at the end: 0 where the particle stops."""
@@ -76,9 +76,13 @@ class Line(Component):
     argon: Argon = eqx.field(default_factory=Argon)
     particle: str = eqx.field(default="muon", static=True)
     n_segments: int = eqx.field(default=128, static=True)
+    crowding: float = eqx.field(default=1.0, static=True)
+    """Of the kinks at the end; 1: they are spread evenly."""
 
     def __check_init__(self) -> None:
         species_named(self.particle)
+        if not self.crowding > 0:
+            raise ValueError(f"Line.crowding = {self.crowding}: expected a number above 0")
         if self.n_segments < 1:
             raise ValueError(f"Line.n_segments = {self.n_segments}: expected a whole number above 0")
         for name in ("start", "end"):
@@ -116,12 +120,20 @@ class Line(Component):
         if not self.kinks.size:
             return points
         length = jnp.sqrt(jnp.sum(chord**2))
-        return points + length * bend_shares(along, len(self.kinks)) @ self.kinks @ across(chord / length)
+        shares = bend_shares(along, len(self.kinks), self.crowding)
+        return points + length * shares @ self.kinks @ across(chord / length)
 
 
-def bend_shares(along: Float[np.ndarray, " n"], n_kinks: int) -> Float[np.ndarray, "n m"]:
+def kink_places(n_kinks: int, crowding: float = 1.0) -> Float[np.ndarray, " m"]:
+    """Parts of the chord at which kinks are: 1 - (1 - k / (m + 1))^crowding."""
+    return 1 - (1 - np.arange(1, n_kinks + 1) / (n_kinks + 1)) ** crowding
+
+
+def bend_shares(
+    along: Float[np.ndarray, " n"], n_kinks: int, crowding: float = 1.0
+) -> Float[np.ndarray, "n m"]:
     """How far a kink moves the line at parts of its chord, over the kink and the length of the chord."""
-    place = np.arange(1, n_kinks + 1) / (n_kinks + 1)
+    place = kink_places(n_kinks, crowding)
     bridge = np.minimum(place[:, None], place) * (1 - np.maximum(place[:, None], place))
     nodes = np.concatenate([[0.0], place, [1.0]])
     hats = [np.interp(along, nodes, row) for row in np.eye(n_kinks + 2)[1:-1]]

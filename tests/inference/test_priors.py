@@ -11,7 +11,7 @@ from jaxtyping import Array
 from dptoolkit.events import Waveforms
 from dptoolkit.inference import Experiment, GaussianChi2, GaussNewton, Problem, SquaredDifference, fit
 from dptoolkit.inference.losses import soft_residual
-from dptoolkit.inference.priors import Known, WithPrior
+from dptoolkit.inference.priors import Known, WithPrior, log_widths
 from dptoolkit.params import Component, param
 
 
@@ -91,3 +91,12 @@ def test_another_loss_keeps_all_priors() -> None:
     one = problem(0.5).with_loss(two)
     assert other.prior(one.model(one.start + 1.0)) == pytest.approx(two.prior(one.model(one.start + 1.0)))
     assert len(other.prior(one.model(one.start))) == 2
+
+
+def test_the_widths_of_what_is_known_add_up() -> None:
+    """One width for three numbers, and a width each of two; the loss inside has none."""
+    one = Known("source.value", jnp.zeros(3), jnp.asarray(0.1))
+    two = Known("detector.offset", jnp.zeros(2), jnp.asarray([2.0, 5.0]))
+    loss = WithPrior(WithPrior(GaussianChi2(noise=1.0), one), two)
+    assert log_widths(loss) == pytest.approx(3 * np.log(0.1) + np.log(10.0))
+    assert log_widths(GaussianChi2(noise=1.0)) == 0.0

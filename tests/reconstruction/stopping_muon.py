@@ -10,12 +10,12 @@ ANGLES = (np.pi / 3, -np.pi / 3, 0.0)
 PITCH, STEP = 0.3, 0.1
 
 
-def path(length: float = 60.0, curve: float = 3.0) -> np.ndarray:
+def path(length: float = 60.0, curve: float = 3.0, direction: np.ndarray = DIRECTION) -> np.ndarray:
     """Points every millimetre; the end is `curve` [cm] off the first direction."""
     t = np.linspace(0, 1, round(length / STEP) + 1)[:, None]
-    side = np.cross(DIRECTION, [1.0, 0.0, 0.0])
+    side = np.cross(direction, [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
-    return np.array([5.0, 3.0, -20.0]) + t * length * DIRECTION + curve * t**3 * side
+    return np.array([5.0, 3.0, -20.0]) + t * length * direction + curve * t**3 * side
 
 
 def deposits(points: np.ndarray, rng: np.random.Generator, michel: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -57,6 +57,23 @@ def test_hits_of_something_else_do_not_matter() -> None:
     assert np.linalg.norm(found.start - points[0]) < 1.0 and np.linalg.norm(found.end - points[-1]) < 1.5
 
 
+@pytest.mark.parametrize("tilt", [0.0, 0.05, 0.15])
+def test_a_track_along_the_wires_of_one_plane_is_found_by_the_others(tilt: float) -> None:
+    """The plane that collects sees it end-on, so that induced signals have to say where it stops."""
+    direction = np.array([tilt, 1.0, tilt]) / np.linalg.norm([tilt, 1.0, tilt])
+    points = path(50.0, 0.5, direction)
+    found = find_seed(views_of_muon(points, np.random.default_rng(2)), N_KINKS)
+    assert np.linalg.norm(found.start - points[0]) < 1.0 and np.linalg.norm(found.end - points[-1]) < 1.5
+
+
+def test_a_track_at_one_drift_distance_is_found_by_its_ends() -> None:
+    """All hits are at one time: only where planes see the ends says how it runs along the anode."""
+    direction = np.array([0.0, 0.4, 0.9]) / np.linalg.norm([0.4, 0.9])
+    points = path(50.0, 0.0, direction)
+    found = find_seed(views_of_muon(points, np.random.default_rng(4)), N_KINKS)
+    assert np.linalg.norm(found.start - points[0]) < 1.0 and np.linalg.norm(found.end - points[-1]) < 1.5
+
+
 def test_what_is_no_track_says_why() -> None:
     views = views_of_muon(path(length=2.5, curve=0.0), np.random.default_rng(0))
     with pytest.raises(NoLine, match=r"hits|shorter"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dptoolkit.constants import ELECTRON_MASS
-from dptoolkit.sources.line import Line, TypicalLoss
+from dptoolkit.sources.line import Line, TypicalLoss, kink_places
 from dptoolkit.sources.species import MUON
 from dptoolkit.sources.stopping import Argon, max_transfer, range_table
 
@@ -18,6 +18,21 @@ def test_a_stopping_line_deposits_the_energy_of_its_range() -> None:
     energy = float(range_table(Argon(), MUON).energy(jax.numpy.array([length]))[0])
     assert float(line().de.sum()) == pytest.approx(energy, rel=1e-6)
     assert float(Line(**ENDS, scale=1.1)().de.sum()) == pytest.approx(1.1 * energy, rel=1e-6)
+
+
+@pytest.mark.parametrize("crowding", [1.0, 1.6, 0.5])
+def test_a_kink_turns_it_by_its_angle_at_its_place(crowding: float) -> None:
+    """And nowhere else: it is straight before and after."""
+    kinks = np.zeros((3, 2))
+    kinks[1, 0] = 0.01
+    line = Line(**ENDS, kinks=kinks, crowding=crowding, n_segments=1000)
+    unit = np.diff(np.asarray(line.points(), float), axis=0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    turns = np.linalg.norm(np.diff(unit, axis=0), axis=1)
+    place = kink_places(3, crowding)[1]
+    assert abs((np.argmax(turns) + 1) / 1000 - place) <= 1.5e-3
+    assert np.arccos(np.clip(unit[0] @ unit[-1], -1, 1)) == pytest.approx(0.01, rel=1e-3)
+    assert np.sort(turns)[-3] < 1e-6
 
 
 def test_kinks_bend_it_between_ends_that_stay() -> None:
@@ -99,5 +114,7 @@ def test_its_gradient_is_the_finite_difference() -> None:
 def test_wrong_fields_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Line\.start"):
         Line(start=(0.0, 1.0))
+    with pytest.raises(ValueError, match=r"Line\.crowding"):
+        Line(crowding=0.0)
     with pytest.raises(ValueError, match=r"Line\.kinks"):
         Line(kinks=np.zeros(3))
