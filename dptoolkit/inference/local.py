@@ -10,7 +10,7 @@ free.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -19,7 +19,17 @@ from scipy.sparse import csc_array, csr_array, diags_array
 from scipy.sparse.linalg import splu
 
 from dptoolkit.inference.evaluation import Vector
-from dptoolkit.inference.optimise import NO_DIRECTION, AbstractMethod, State
+from dptoolkit.inference.optimise import (
+    NEAR,
+    SHORT,
+    AbstractMethod,
+    State,
+    better,
+    refused,
+    restored_point,
+    saved_point,
+    settled,
+)
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.steps import conjugate
 
@@ -41,9 +51,12 @@ def colours(near: Any) -> np.ndarray:
 
 
 def probed(product: Product, near: Any) -> csr_array:
-    """The matrix of `product` where parameters are `near` (k, k), symmetric; the rest is left out."""
+    """The matrix of `product` where parameters are `near` (k, k), symmetric; the rest is left out.
+
+    Parameters that are not even near themselves are held.
+    """
     near = csr_array(near)
-    colour = colours(near)
+    colour = np.where(near.diagonal() > 0, colours(near), -1)
     rows, columns = near.nonzero()
     values = np.zeros(len(rows))
     for number in range(colour.max() + 1):
@@ -75,61 +88,97 @@ def local_curvature(problem: Problem, z: Vector, near: Any) -> csr_array:
     return probed(lambda v: product(v) - prior(v), near) + probed(prior, near @ near)
 
 
+class Memory(NamedTuple):
+    """Of a fit with local parameters: all that the next step follows from."""
+
+    gradient: np.ndarray
+    matrix: csr_array
+    """Curvature by probing, from the start of the fit: it preconditions."""
+    damping: float
+    move: np.ndarray
+    """Where the quadratic model is least."""
+
+
 class LocalGaussNewton(AbstractMethod):
-    """Gauss-Newton by conjugate gradients, preconditioned with the probed curvature and that of the prior."""
+    """Gauss-Newton by conjugate gradients, preconditioned with the probed curvature and that of the prior.
+
+    Steps are accepted, shortened and ended as those of `GaussNewton` are.
+    """
 
     needs_residuals: ClassVar[bool] = True
     few: ClassVar[bool] = False
     near: Any = eqx.field(repr=False)
     """Which parameters may act on the same data (k, k), sparse."""
     max_steps: int = eqx.field(static=True, default=12)
-    tolerance: float = eqx.field(static=True, default=0.1)
+    tolerance: float = eqx.field(static=True, default=0.005)
+    """What may be left to fall for every parameter that acts: each is about a tenth of its error off then."""
     damping: float = eqx.field(static=True, default=0.1)
     products: int = eqx.field(static=True, default=8)
     """Most multiplications in a step."""
     longest: float = eqx.field(static=True, default=4.0)
     """No coordinate moves further in one step."""
-    renewed: int = eqx.field(static=True, default=100)
-    """After so many steps the curvature is probed again."""
+    tries: int = eqx.field(static=True, default=9)
+    """How often a step is shortened before the method gives up."""
+    end: float = eqx.field(static=True, default=NEAR)
+    """What may be left to fall where steps are judged by it; 0: by the loss alone, as for a chi-squared."""
 
     def begin(self, problem: Problem, z: Vector) -> State:
+        matrix = local_curvature(problem, z, self.near)
         loss, gradient = problem.gradient(z)
-        return State(z, loss, (gradient, self.damping, None, 0))
+        return self._at(problem, z, loss, gradient, (matrix, self.damping))
 
     def step(self, problem: Problem, state: State) -> State:
-        gradient, damping, matrix, age = state.memory
-        product = problem.curvature(state.z)
-        if matrix is None or age >= self.renewed:
-            matrix, age = local_curvature(problem, state.z, self.near), 0
-        for _ in range(6):
-            damped = lambda v, d=damping: product(v) + d * v  # noqa: E731
-            solve = solver(matrix, damping)
-            move, expected = conjugate(damped, -gradient, self.products, solve, INEXACT)
-            if expected < self.tolerance:
-                why = f"expected decrease of the loss {expected:.1e} < {self.tolerance:.1e}"
-                return replace(state, expected_decrease=expected, converged=True, stopped=why)
-            move = np.clip(move, -self.longest, self.longest)
-            trial = state.z + jnp.asarray(move, state.z.dtype)
-            loss, slope = problem.gradient(trial)
-            if np.isfinite(loss) and loss < state.loss:
-                return State(trial, loss, (slope, max(damping / 5, 1e-4), matrix, age + 1), expected)
-            damping = 10 * damping
-        return replace(state, converged=False, stopped=NO_DIRECTION)
+        following, tries = settled(state, self.tolerance * np.count_nonzero(self.near.diagonal())), 0
+        while following.z is state.z and not following.stopped:
+            tries += 1
+            following = self._after(problem, following, tries == self.tries)
+        return following
+
+    def _after(self, problem: Problem, state: State, last: bool) -> State:
+        """The next state if its step helps, the same with more damping if not, or the end."""
+        gradient, matrix, damping, move = state.memory
+        trial = state.z + jnp.asarray(np.clip(move, -self.longest, self.longest), state.z.dtype)
+        loss, slope = problem.gradient(trial)
+        if np.isfinite(loss) and (loss < state.loss or state.expected_decrease < self.end):
+            reached = self._at(problem, trial, loss, slope, (matrix, max(damping / 5, 1e-4)))
+            if better(reached, state, self.end):
+                return reached
+        size = matrix.diagonal()
+        following = refused(state, short=damping > SHORT * size.max(), last=last)
+        if following.stopped:
+            return following
+        damping = 10 * max(damping, 1e-3 * np.median(size[size > 0]))
+        move, _ = self._solved(problem, state.z, gradient, matrix, damping)
+        return replace(state, memory=Memory(gradient, matrix, damping, move))
+
+    def _at(
+        self, problem: Problem, z: Vector, loss: float, gradient: np.ndarray, model: tuple[csr_array, float]
+    ) -> State:
+        move, expected = self._solved(problem, z, gradient, *model)
+        return State(z, loss, Memory(gradient, *model, move), expected)
+
+    def _solved(
+        self, problem: Problem, z: Vector, gradient: np.ndarray, matrix: csr_array, damping: float
+    ) -> tuple[np.ndarray, float]:
+        """(the step, by how much the loss is expected to fall)."""
+        product = problem.curvature(z)
+        damped = lambda v: product(v) + damping * v  # noqa: E731
+        return conjugate(damped, -gradient, self.products, solver(matrix, damping), INEXACT)
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
-        gradient, damping, _, _ = state.memory
+        memory, found = state.memory, state.memory.matrix.tocoo()
         return {
-            "z": np.asarray(state.z),
-            "loss": np.array(state.loss),
-            "gradient": gradient,
-            "damping": np.array(damping),
-            "stopped": np.array(state.stopped),
-            "converged": np.array(state.converged),
+            **saved_point(state),
+            "gradient": memory.gradient,
+            "damping": np.array(memory.damping),
+            "move": memory.move,
+            "row": found.row,
+            "column": found.col,
+            "value": found.data,
         }
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
-        memory = (stored["gradient"], float(stored["damping"]), None, 0)
-        converged, stopped = bool(stored["converged"]), str(stored["stopped"])
-        return State(
-            jnp.asarray(stored["z"]), float(stored["loss"]), memory, converged=converged, stopped=stopped
-        )
+        size = (len(stored["z"]),) * 2
+        matrix = csr_array((stored["value"], (stored["row"], stored["column"])), shape=size)
+        memory = Memory(stored["gradient"], matrix, float(stored["damping"]), stored["move"])
+        return restored_point(stored, memory)

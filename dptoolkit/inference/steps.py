@@ -36,10 +36,12 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
 def conjugate(
     product: Any, b: np.ndarray, most: int, solve: Any = None, enough: float = 1e-6
 ) -> tuple[np.ndarray, float]:
-    """Solve A x = b; returns x and b x / 2. `solve` is a preconditioner: about the inverse of A.
+    """Solve A x = b; returns x and b A^-1 b / 2, about. `solve` is a preconditioner: about the inverse of A.
 
-    It ends when the squared residual, preconditioned, has fallen to a part `enough`.
+    It ends when the squared residual, preconditioned, has fallen to a part `enough`. What `most` products
+    leave of it counts as well, as much as the preconditioner knows of it.
     """
+    known = solve is not None
     solve = solve or (lambda r: r)
     x, r = np.zeros_like(b), b.copy()
     p = solve(r)
@@ -54,4 +56,4 @@ def conjugate(
         y = solve(r)
         square, before = float(r @ y), square
         p = y + square / before * p
-    return x, float(0.5 * b @ x)
+    return x, float(0.5 * b @ x) + (0.5 * square if known else 0.0)

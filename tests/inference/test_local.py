@@ -1,11 +1,19 @@
-"""Curvature of many local parameters by probing."""
+"""Curvature of many local parameters by probing, and fits with it."""
 
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import Array
 from scipy.sparse import csr_array, diags_array
 
-from dptoolkit.inference.local import colours, probed, solver
+from dptoolkit.events import Combinations
+from dptoolkit.inference import Experiment, GaussianChi2, GaussNewton, Problem, fit
+from dptoolkit.inference.local import LocalGaussNewton, colours, probed, solver
 from dptoolkit.inference.steps import conjugate
+from dptoolkit.params import Component, param
 
 
 def banded(n: int, width: int, seed: int = 0) -> tuple[np.ndarray, csr_array]:
@@ -49,3 +57,99 @@ def test_an_indefinite_matrix_still_preconditions() -> None:
     solve = solver(csr_array(wrong), 0.0)
     v = np.ones(20)
     assert v @ solve(v) > 0
+
+
+N = 24
+
+
+class Blurred(Component):
+    """Sources in a row; each detector sees exp(height) of its own and a part of its neighbours'.
+
+    One more detector sees none of them.
+    """
+
+    heights: Array = param((0.0,) * N, "1", bounds=(-20.0, 20.0), typical=(-2.0, 2.0))
+
+    def layout(self, inputs: Any) -> np.ndarray:
+        return np.arange(N + 1)
+
+    def __call__(self, inputs: Any, key: Any = None, layout: Any = None) -> dict[str, Combinations]:
+        bright = jnp.pad(jnp.exp(self.heights), 1)
+        seen = bright[1:-1] + 0.4 * (bright[:-2] + bright[2:])
+        number = jnp.arange(N + 1)
+        value = jnp.append(seen, 0.0)
+        return {"row": Combinations(value, jnp.zeros_like(number), number, jnp.ones(N + 1, bool))}
+
+
+class Event(Component):
+    """Nothing varies from event to event."""
+
+    def __call__(self) -> Array:
+        return jnp.zeros(())
+
+
+TRUE = 0.5 * np.random.default_rng(2).normal(size=N)
+
+
+def blurred(kind: type[Problem] = Problem, unexplained: float = 0.0) -> Problem:
+    """Noise of 0.01, and a misfit of so many standard deviations that nothing mends."""
+    seen = Blurred(heights=jnp.asarray(TRUE))(None)["row"]
+    noise = 0.01 * np.append(np.random.default_rng(3).normal(size=N), unexplained)
+    observed = {"row": Combinations(seen.value + noise, seen.event, seen.number, seen.valid)}
+    return kind(Experiment(Blurred(), Event()), ["heights"], GaussianChi2(noise=0.01), observed)
+
+
+def in_reach(width: int) -> csr_array:
+    offsets = range(-width, width + 1)
+    return csr_array(diags_array([np.ones(N)] * (2 * width + 1), offsets=offsets, shape=(N, N)))
+
+
+def test_a_local_fit_ends_by_itself_where_gauss_newton_does() -> None:
+    found = fit(blurred(), method=LocalGaussNewton(near=in_reach(2), max_steps=40))
+    exact = fit(blurred(), method=GaussNewton(tolerance=1e-9))
+    assert found.converged and "expected decrease" in found.stopped
+    left = found.history[-1].expected_decrease
+    assert left < 0.005 * N, "a tenth of an error for each"
+    assert found.loss - exact.loss < 2 * left, "what is left is known to a factor of two"
+
+
+def test_curvature_that_is_probed_too_narrowly_costs_steps_not_the_minimum() -> None:
+    wide, narrow = (
+        fit(blurred(), method=LocalGaussNewton(near=in_reach(width), max_steps=60)) for width in (2, 0)
+    )
+    assert narrow.converged and narrow.loss == pytest.approx(wide.loss, abs=0.005 * N)
+
+
+class Rounded(Problem):
+    """Its loss is a number of single precision."""
+
+    def gradient(self, z: Any) -> tuple[float, np.ndarray]:
+        loss, gradient = super().gradient(z)
+        return float(np.float32(loss)), gradient
+
+
+def test_a_local_fit_ends_where_single_precision_hides_what_is_left() -> None:
+    """The loss of 5e9 is resolved to 512: what is left below a quarter cannot be seen."""
+    problem = blurred(Rounded, unexplained=3e3)
+    found = fit(problem, method=LocalGaussNewton(near=in_reach(2), max_steps=60, tolerance=1e-6))
+    assert found.converged and "rounding" in found.stopped
+
+
+def test_a_local_fit_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
+    method = LocalGaussNewton(near=in_reach(1), tolerance=1e-9, products=3)
+    whole = fit(blurred(), method=method, max_steps=6)
+    fit(blurred(), method=method, max_steps=3, checkpoint=tmp_path / "c.npz")
+    rest = fit(blurred(), method=method, max_steps=6, checkpoint=tmp_path / "c.npz")
+    assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
+
+
+def test_a_local_fit_that_no_step_helps_says_so() -> None:
+    class Uphill(Problem):
+        """Its gradient is that of another loss."""
+
+        def gradient(self, z: Any) -> tuple[float, np.ndarray]:
+            loss, gradient = super().gradient(z)
+            return loss, -gradient
+
+    found = fit(blurred(Uphill), method=LocalGaussNewton(near=in_reach(2)))
+    assert not found.converged and found.stopped == "no direction lowers the loss"
