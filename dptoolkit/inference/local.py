@@ -21,7 +21,6 @@ from scipy.sparse.linalg import splu
 from dptoolkit.inference.evaluation import Vector
 from dptoolkit.inference.optimise import (
     NEAR,
-    SHORT,
     AbstractMethod,
     State,
     better,
@@ -31,10 +30,14 @@ from dptoolkit.inference.optimise import (
     settled,
 )
 from dptoolkit.inference.problem import Problem
-from dptoolkit.inference.steps import conjugate
+from dptoolkit.inference.steps import Pairs, conjugate, learnt
 
-INEXACT = 1e-3
+INEXACT = 1e-2
 """Part of the squared residual that may be left of a step: the next one starts elsewhere."""
+KEPT = 40
+"""Products of the last steps that improve the preconditioner."""
+SHORTER = 0.3
+"""Length of a step relative to the one that did not help."""
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -94,30 +97,32 @@ class Memory(NamedTuple):
     gradient: np.ndarray
     matrix: csr_array
     """Curvature by probing, from the start of the fit: it preconditions."""
+    pairs: Pairs
+    """Products of the last steps: they improve it."""
     damping: float
     move: np.ndarray
-    """Where the quadratic model is least."""
+    """To where the quadratic model is least, or shorter."""
 
 
 class LocalGaussNewton(AbstractMethod):
     """Gauss-Newton by conjugate gradients, preconditioned with the probed curvature and that of the prior.
 
-    Steps are accepted, shortened and ended as those of `GaussNewton` are.
+    Steps are accepted and ended as those of `GaussNewton` are; one that does not help is shortened.
     """
 
     needs_residuals: ClassVar[bool] = True
     few: ClassVar[bool] = False
     near: Any = eqx.field(repr=False)
     """Which parameters may act on the same data (k, k), sparse."""
-    max_steps: int = eqx.field(static=True, default=12)
+    max_steps: int = eqx.field(static=True, default=20)
     tolerance: float = eqx.field(static=True, default=0.005)
     """What may be left to fall for every parameter that acts: each is about a tenth of its error off then."""
     damping: float = eqx.field(static=True, default=0.1)
-    products: int = eqx.field(static=True, default=8)
+    products: int = eqx.field(static=True, default=12)
     """Most multiplications in a step."""
     longest: float = eqx.field(static=True, default=4.0)
     """No coordinate moves further in one step."""
-    tries: int = eqx.field(static=True, default=9)
+    tries: int = eqx.field(static=True, default=7)
     """How often a step is shortened before the method gives up."""
     end: float = eqx.field(static=True, default=NEAR)
     """What may be left to fall where steps are judged by it; 0: by the loss alone, as for a chi-squared."""
@@ -125,53 +130,56 @@ class LocalGaussNewton(AbstractMethod):
     def begin(self, problem: Problem, z: Vector) -> State:
         matrix = local_curvature(problem, z, self.near)
         loss, gradient = problem.gradient(z)
-        return self._at(problem, z, loss, gradient, (matrix, self.damping))
+        return self._at(problem, z, loss, Memory(gradient, matrix, [], self.damping, gradient))
 
     def step(self, problem: Problem, state: State) -> State:
-        following, tries = settled(state, self.tolerance * np.count_nonzero(self.near.diagonal())), 0
+        if self._settled(state).stopped and state.memory.damping > self.damping:  # it hides what is left
+            state = self._at(problem, state.z, state.loss, state.memory._replace(damping=self.damping))
+        following, tries = self._settled(state), 0
         while following.z is state.z and not following.stopped:
             tries += 1
-            following = self._after(problem, following, tries == self.tries)
+            following = self._after(problem, following, tries)
         return following
 
-    def _after(self, problem: Problem, state: State, last: bool) -> State:
-        """The next state if its step helps, the same with more damping if not, or the end."""
-        gradient, matrix, damping, move = state.memory
-        trial = state.z + jnp.asarray(np.clip(move, -self.longest, self.longest), state.z.dtype)
-        loss, slope = problem.gradient(trial)
+    def _settled(self, state: State) -> State:
+        return settled(state, self.tolerance * np.count_nonzero(self.near.diagonal()))
+
+    def _after(self, problem: Problem, state: State, tries: int) -> State:
+        """The next state if its step helps, the same with a shorter step if not, or the end."""
+        memory = state.memory
+        trial = state.z + jnp.asarray(np.clip(memory.move, -self.longest, self.longest), state.z.dtype)
+        loss, gradient = problem.gradient(trial)
         if np.isfinite(loss) and (loss < state.loss or state.expected_decrease < self.end):
-            reached = self._at(problem, trial, loss, slope, (matrix, max(damping / 5, 1e-4)))
+            damping = max(memory.damping / 5, self.damping / 10)
+            reached = self._at(problem, trial, loss, memory._replace(gradient=gradient, damping=damping))
             if better(reached, state, self.end):
                 return reached
-        size = matrix.diagonal()
-        following = refused(state, short=damping > SHORT * size.max(), last=last)
-        if following.stopped:
-            return following
-        damping = 10 * max(damping, 1e-3 * np.median(size[size > 0]))
-        move, _ = self._solved(problem, state.z, gradient, matrix, damping)
-        return replace(state, memory=Memory(gradient, matrix, damping, move))
+        following = refused(state, short=SHORTER**tries < 0.1, last=tries == self.tries)
+        shorter = memory._replace(move=SHORTER * memory.move, damping=10 * memory.damping)
+        return replace(following, memory=shorter)
 
-    def _at(
-        self, problem: Problem, z: Vector, loss: float, gradient: np.ndarray, model: tuple[csr_array, float]
-    ) -> State:
-        move, expected = self._solved(problem, z, gradient, *model)
-        return State(z, loss, Memory(gradient, *model, move), expected)
+    def _at(self, problem: Problem, z: Vector, loss: float, memory: Memory) -> State:
+        """The state at z with the step from there, and by how much the loss is expected to fall."""
+        product, damping, pairs = problem.curvature(z), memory.damping, list(memory.pairs)
 
-    def _solved(
-        self, problem: Problem, z: Vector, gradient: np.ndarray, matrix: csr_array, damping: float
-    ) -> tuple[np.ndarray, float]:
-        """(the step, by how much the loss is expected to fall)."""
-        product = problem.curvature(z)
-        damped = lambda v: product(v) + damping * v  # noqa: E731
-        return conjugate(damped, -gradient, self.products, solver(matrix, damping), INEXACT)
+        def damped(v: np.ndarray) -> np.ndarray:
+            pairs.append((v, product(v)))
+            return pairs[-1][1] + damping * v
+
+        known = [(v, av + damping * v) for v, av in memory.pairs]
+        solve = learnt(solver(memory.matrix, damping), known)
+        move, expected = conjugate(damped, -memory.gradient, self.products, solve, INEXACT)
+        return State(z, loss, memory._replace(move=move, pairs=pairs[-KEPT:]), expected)
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
         memory, found = state.memory, state.memory.matrix.tocoo()
+        size = 2, len(memory.pairs), len(memory.gradient)
         return {
             **saved_point(state),
             "gradient": memory.gradient,
             "damping": np.array(memory.damping),
             "move": memory.move,
+            "pairs": np.array([list(part) for part in zip(*memory.pairs, strict=True)]).reshape(size),
             "row": found.row,
             "column": found.col,
             "value": found.data,
@@ -180,5 +188,6 @@ class LocalGaussNewton(AbstractMethod):
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
         size = (len(stored["z"]),) * 2
         matrix = csr_array((stored["value"], (stored["row"], stored["column"])), shape=size)
-        memory = Memory(stored["gradient"], matrix, float(stored["damping"]), stored["move"])
+        pairs = list(zip(*stored["pairs"], strict=True))
+        memory = Memory(stored["gradient"], matrix, pairs, float(stored["damping"]), stored["move"])
         return restored_point(stored, memory)

@@ -33,6 +33,30 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
     return -(vectors[:, useful] @ (along[useful] / size[useful])) / scale
 
 
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+"""Vectors v with the products A v."""
+
+
+def learnt(solve: Any, pairs: Pairs) -> Any:
+    """The preconditioner `solve` of A, made exact along the last vectors whose products are known.
+
+    L-BFGS with the vectors of conjugate gradients (J. L. Morales, J. Nocedal, SIAM J. Optim. 10 (2000) 1079).
+    """
+    known = [(v, av, 1 / float(v @ av)) for v, av in pairs if float(v @ av) > 0]
+
+    def improved(r: np.ndarray) -> np.ndarray:
+        r, parts = r.copy(), []
+        for v, av, inverse in reversed(known):
+            parts.append(inverse * float(v @ r))
+            r -= parts[-1] * av
+        x = solve(r)
+        for (v, av, inverse), part in zip(known, reversed(parts), strict=True):
+            x = x + v * (part - inverse * float(av @ x))
+        return x
+
+    return improved
+
+
 def conjugate(
     product: Any, b: np.ndarray, most: int, solve: Any = None, enough: float = 1e-6
 ) -> tuple[np.ndarray, float]:

@@ -20,6 +20,8 @@ from dptoolkit.events import Segments, bucket, pad, take
 
 FINE = 0.01
 """Longest piece into which segments are cut [cm]."""
+FINER = 0.001
+"""The same where energy is dealt to segments, which are known better than that [cm]."""
 COVERED = 0.5
 """True charge within this distance of fitted charge counts as found [cm]."""
 
@@ -89,8 +91,8 @@ def distances(found: Segments, truth: Segments, detector: LArTPC | None = None) 
 
 def energy_nearest(found: Segments, truth: Segments) -> Float[np.ndarray, " n"]:
     """The true energy [MeV] that lies nearest to each found segment: what its `de` should be."""
-    places, _, owner = _sampled(found, _freed(found, None))
-    true_places, energy, _ = _sampled(truth, _freed(truth, None))
+    places, _, owner = _sampled(found, _freed(found, None), FINER)
+    true_places, energy, _ = _sampled(truth, _freed(truth, None), FINER)
     nearest = owner[KDTree(places).query(true_places)[1]]
     return np.bincount(nearest, energy, minlength=len(found))
 
@@ -124,12 +126,12 @@ def _apparent(segments: Segments, t0: float, detector: LArTPC) -> Segments:
     return eqx.tree_at(lambda s: (s.start, s.end), segments, (segments.start + by, segments.end + by))
 
 
-def _sampled(segments: Segments, charge: Float[np.ndarray, " n"]) -> Cloud:
-    """Pieces no longer than `FINE`, each at its middle, with its part of the charge and its segment."""
+def _sampled(segments: Segments, charge: Float[np.ndarray, " n"], fine: float = FINE) -> Cloud:
+    """Pieces no longer than `fine`, each at its middle, with its part of the charge and its segment."""
     used = np.flatnonzero(charge > 0)
     segments, charge = take(segments, used), charge[used]
     start, end = np.asarray(segments.start, float), np.asarray(segments.end, float)
-    count = np.maximum(1, np.ceil(np.linalg.norm(end - start, axis=1) / FINE)).astype(int)
+    count = np.maximum(1, np.ceil(np.linalg.norm(end - start, axis=1) / fine)).astype(int)
     row = np.repeat(np.arange(len(count)), count)
     number = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     part = (number + 0.5) / count[row]

@@ -6,9 +6,9 @@ is the inverse of the curvature of all energies with the nodes held,
 
     C = (J^T J)^-1 over the energies,
 
-of data and prior. Neighbours are anticorrelated, as charge between them is not resolved. Hence two errors:
-sqrt(C_ii) of a segment by itself, and sqrt(sum_j C_ij), whose squares add up to the variance of the sum of
-many neighbours. The fluctuations of recombination are not in them, nor that charge is not spread evenly over
+of data and prior. Neighbours are anticorrelated, as charge between them is not resolved. Hence two numbers:
+the error sqrt(C_ii) of a segment by itself, and sum_j C_ij, which adds up to the variance of the sum of many
+neighbours (one of them may be negative: a short segment beside a long one). The fluctuations of recombination are not in them, nor that charge is not spread evenly over
 a segment.
 """
 
@@ -27,7 +27,7 @@ Columns = dict[str, tuple[Float[np.ndarray, " n"], str]]
 
 
 def energy_errors(problem: Problem, z: Vector, distance: float) -> Columns:
-    """`de_error` and `de_sum_error` of every segment [MeV]; nan where data and prior do not determine them.
+    """`de_error` [MeV] and `de_sum_variance` [MeV2] of every segment; nan where they are not determined.
 
     Segments within `distance` [cm] may act on the same data.
     """
@@ -36,10 +36,9 @@ def energy_errors(problem: Problem, z: Vector, distance: float) -> Columns:
     matrix = local_curvature(problem, z, neighbours(cloud, distance, nodes=False))
     slopes = np.asarray(problem.coordinates.slopes(z), float)[used]
     covariance = inverse(matrix[used][:, used].toarray()) * np.outer(slopes, slopes)
-    variances = {"de_error": np.diag(covariance), "de_sum_error": covariance.sum(axis=1)}
     return {
-        name: (np.sqrt(np.where(variance > 0, variance, np.nan)), "MeV")
-        for name, variance in variances.items()
+        "de_error": (np.sqrt(np.diag(covariance)), "MeV"),
+        "de_sum_variance": (covariance.sum(axis=1), "MeV2"),
     }
 
 
