@@ -8,8 +8,8 @@ is the inverse of the curvature of all energies with the nodes held,
 
 of data and prior. Neighbours are anticorrelated, as charge between them is not resolved. Hence two numbers:
 the error sqrt(C_ii) of a segment by itself, and sum_j C_ij, which adds up to the variance of the sum of many
-neighbours (one of them may be negative: a short segment beside a long one). The fluctuations of recombination are not in them, nor that charge is not spread evenly over
-a segment.
+neighbours (one of them may be negative: a short segment beside a long one). The fluctuations of recombination
+are not in them, nor that charge is not spread evenly over a segment.
 """
 
 import jax.numpy as jnp

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, diags_array
 from dptoolkit.events import Combinations
 from dptoolkit.inference import Experiment, GaussianChi2, GaussNewton, Problem, fit
 from dptoolkit.inference.local import LocalGaussNewton, colours, probed, solver
-from dptoolkit.inference.steps import conjugate
+from dptoolkit.inference.steps import conjugate, learnt
 from dptoolkit.params import Component, param
 
 
@@ -49,6 +49,26 @@ def test_a_good_preconditioner_solves_in_one_product() -> None:
     x, fall = conjugate(product, b, 30, solver(csr_array(matrix), 0.0))
     assert x == pytest.approx(np.linalg.solve(matrix, b), rel=1e-6)
     assert fall == pytest.approx(0.5 * b @ x) and len(products) <= 2
+
+
+def test_products_that_are_known_need_not_be_asked_for_again() -> None:
+    """The vectors of one solution solve the next system with another right-hand side better than none."""
+    matrix, _ = banded(60, 4)
+    pairs: list = []
+    b = np.arange(60.0)
+
+    def product(v: np.ndarray) -> np.ndarray:
+        pairs.append((v, matrix @ v))
+        return pairs[-1][1]
+
+    x, _ = conjugate(product, b, 60, enough=1e-20)
+    assert learnt(lambda r: r, pairs)(b) == pytest.approx(x, rel=1e-4, abs=1e-4)
+    other = b + np.sin(b)
+    errors = []
+    for solve in (lambda r: r, learnt(lambda r: r, pairs)):
+        y, _ = conjugate(lambda v: matrix @ v, other, 5, solve)
+        errors.append(np.linalg.norm(matrix @ y - other))
+    assert errors[1] < 0.5 * errors[0]
 
 
 def test_an_indefinite_matrix_still_preconditions() -> None:
@@ -129,7 +149,7 @@ class Rounded(Problem):
 
 
 def test_a_local_fit_ends_where_single_precision_hides_what_is_left() -> None:
-    """A loss of 4.5e6 is resolved to 0.5: no step is seen to help on the last of the way, and it ends well."""
+    """A loss of 4.5e6 is resolved to 0.5: no step is seen to help on the last of the way."""
     problem = blurred(Rounded, unexplained=3e3)
     method = LocalGaussNewton(near=in_reach(2), max_steps=200, tolerance=1e-6, products=2)
     found = fit(problem, method=method)
