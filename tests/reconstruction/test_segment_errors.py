@@ -41,9 +41,9 @@ def test_energies_alone_have_neighbours_within_the_distance_and_nodes_are_held()
 
 @pytest.mark.slow
 def test_single_segments_and_sums_over_3_cm_have_pulls_of_width_one(small_wire: LArTPC) -> None:
-    """A straight track with an even loss, which the model can describe; its sums are 4 in each of 5 samples.
+    """A straight track with an even loss, which the model can describe; its sums are 3 in each of 5 samples.
 
-    The 99 % interval of the width of 20 independent pulls is 0.61 to 1.41; single segments are more.
+    The 99 % interval of the width of 15 independent pulls is 0.55 to 1.48; single segments are more.
     """
     points = np.linspace([3.0, -2.0, -6.0], [8.0, 3.0, 5.0], 151)
     length = np.linalg.norm(points[-1] - points[0])
@@ -62,6 +62,6 @@ def test_single_segments_and_sums_over_3_cm_have_pulls_of_width_one(small_wire: 
         for first in range(0, len(order) - TOGETHER + 1, TOGETHER):
             part = slice(first, first + TOGETHER)
             summed.append(off[part].sum() / np.sqrt(share[part].sum()))
-    assert len(summed) >= 4 * SEEDS - SEEDS
+    assert len(summed) >= 3 * SEEDS
     assert 0.6 < np.sqrt(np.mean(np.square(summed))) < 1.5
     assert 0.7 < np.sqrt(np.mean(np.concatenate(single) ** 2)) < 1.4
