@@ -12,6 +12,8 @@ neighbours (one of them may be negative: a short segment beside a long one). The
 are not in them, nor that charge is not spread evenly over a segment.
 """
 
+from typing import cast
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -31,7 +33,7 @@ def energy_errors(problem: Problem, z: Vector, distance: float) -> Columns:
 
     Segments within `distance` [cm] may act on the same data.
     """
-    cloud: SegmentCloud = problem.model(jnp.asarray(z)).source
+    cloud = cast(SegmentCloud, problem.model(jnp.asarray(z)).source)
     used = len(cloud.seed) * 3 + np.flatnonzero(cloud.valid)
     matrix = local_curvature(problem, z, neighbours(cloud, distance, nodes=False))
     slopes = np.asarray(problem.coordinates.slopes(z), float)[used]
