@@ -14,8 +14,8 @@ from dptoolkit.io.recorded import read_recorded
 from dptoolkit.reconstruction.lines import FoundLine
 from dptoolkit.recorded import RecordedCalibration, Track, control_sample, effective
 from dptoolkit.recorded.pixels import PixelMedium
-from dptoolkit.recorded.tracks import CROSSING, kinks_for, line_source, own_parameters
-from dptoolkit.sources.line import MeanLoss
+from dptoolkit.recorded.tracks import kinks_for, line_source, own_parameters
+from dptoolkit.sources.line import CROSSING, MeanLoss
 from tests.recordings import straight_hits, write_recording
 
 LINES = [

@@ -34,7 +34,7 @@ from dptoolkit.recorded import (
     medium_of,
     residuals_of,
 )
-from dptoolkit.recorded.placed import read_of
+from dptoolkit.recorded.placed import read_recording
 from dptoolkit.views.residuals import residual_sections
 
 TOLERANCE = 0.02
@@ -62,7 +62,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     if asked.constants is not None:
         detector, note = with_constants(model, asked.constants)
         say(note)
-    recorded = read_of(data, detector, asked.events)
+    recorded = read_recording(data, detector, asked.events)
     if asked.t0 is not None:
         recorded = recorded.at(_time(asked.t0))
     calibration = RecordedCalibration(detector, asked.free, asked.start, asked.dedx)

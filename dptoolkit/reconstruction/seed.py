@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 from dptoolkit.geometry import Volumes
 from dptoolkit.reconstruction.lines import NoLine, robust_line
 from dptoolkit.reconstruction.views import View
-from dptoolkit.sources.line import Line, across, bend_shares
+from dptoolkit.sources.line import CROSSING, Line, across, bend_shares
 from dptoolkit.sources.species import species_named
 from dptoolkit.sources.stopping import Argon, range_table
 
@@ -68,8 +68,6 @@ AT_WALL = 3.0
 """A track that ends this close to a wall can leave [cm]."""
 CROWDING = 1.6
 """Of the kinks of a particle that stops: its path deviates as much from each of the lines between them."""
-CROSSING = 1000.0
-"""Residual range [cm] of what does not stop here: about 2.4 GeV, where the loss hardly depends on it."""
 
 
 @dataclass(frozen=True)

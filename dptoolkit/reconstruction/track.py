@@ -29,7 +29,7 @@ from dptoolkit.reconstruction.result import Reconstructed
 from dptoolkit.reconstruction.seed import Seed, find_seed
 from dptoolkit.reconstruction.stages import BLUR, fit_in_stages, likelihood
 from dptoolkit.reconstruction.views import path_seen, views_of
-from dptoolkit.sources.line import Line, MeanLoss, TypicalLoss, kink_places
+from dptoolkit.sources.line import SOFT, Line, MeanLoss, TypicalLoss, kink_places
 from dptoolkit.sources.scattering import scattering_angle
 from dptoolkit.sources.species import species_named
 from dptoolkit.sources.stopping import Argon, range_straggling, range_table
@@ -39,8 +39,6 @@ N_KINKS, N_SEGMENTS = 12, 256
 """Of every track, whatever its length: nothing recompiles from one to the next."""
 SCALE_WIDTH = 0.03
 """Of the energy loss over that of the model."""
-SOFT = 1000.0
-"""Kinetic energy [MeV] that the kinks of a particle that leaves are allowed for."""
 CLOUD_STEP = 0.15
 """Length of the lines into which a fitted track is cut [cm], where its detector has shorter ones: two clouds
 each keep the moments, and straggling is larger than what is left."""

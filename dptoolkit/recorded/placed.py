@@ -23,7 +23,7 @@ OFF_PAD = 0.2
 """A hit further from the middle of a pad than this part of the pitch is of another geometry."""
 
 
-def read_of(path: Path, detector: LArTPC, events: str | None = None) -> Recorded:
+def read_recording(path: Path, detector: LArTPC, events: str | None = None) -> Recorded:
     """What `detector` recorded: a native file or hits of another program, at positions "A:B" of it."""
     with open_contents(path) as contents:
         placed = placed_hits(contents, path) if isinstance(contents, h5py.File) else None

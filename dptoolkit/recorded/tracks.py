@@ -10,15 +10,11 @@ from dptoolkit.constants import MUON_MASS
 from dptoolkit.detector import Readout
 from dptoolkit.inference.profiled import Own
 from dptoolkit.reconstruction.lines import FoundLine
-from dptoolkit.sources.line import AbstractLossShare, Line
+from dptoolkit.sources.line import CROSSING, SOFT, AbstractLossShare, Line
 from dptoolkit.sources.scattering import scattering_angle
 from dptoolkit.sources.species import MUON
 from dptoolkit.sources.stopping import Argon, range_table
 
-CROSSING = 1000.0
-"""Residual range of a crossing muon at its end [cm]: about 2.4 GeV, where the loss hardly depends on it."""
-SOFT = 1000.0
-"""Kinetic energy [MeV] that the kinks of a crossing muon are allowed for: most are harder."""
 SCALE_CROSSING, SCALE_STOPPING = 0.03, 0.02
 """Widths of the energy loss of a track over that of the model. Typical losses of muons at sea level
 (`cosmic_flux`, above 0.3 GeV) are 1.002 of that at `CROSSING`, 0.03 wide; where one stops is not exact."""

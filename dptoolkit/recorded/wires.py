@@ -16,7 +16,8 @@ from dptoolkit.reconstruction.seed import find_seed
 from dptoolkit.reconstruction.stages import likelihood
 from dptoolkit.reconstruction.views import View, check_views, delay, path_seen, views_of
 from dptoolkit.recorded.medium import AbstractMedium, Residuals
-from dptoolkit.recorded.tracks import SOFT, Track
+from dptoolkit.recorded.tracks import Track
+from dptoolkit.sources.line import SOFT
 from dptoolkit.sources.scattering import scattering_angle
 
 N_KINKS = 8

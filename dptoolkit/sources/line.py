@@ -19,6 +19,11 @@ from dptoolkit.params import Component, param
 from dptoolkit.sources.species import species_named
 from dptoolkit.sources.stopping import Argon, max_transfer, range_table
 
+CROSSING = 1000.0
+"""Residual range [cm] at the end of a track that leaves: 2.4 GeV of a muon, whose loss is flat there."""
+SOFT = 1000.0
+"""Kinetic energy [MeV] that the kinks of a track that leaves are allowed for: most muons are harder."""
+
 
 class AbstractLossShare(Component):
     """Which part of the mean energy loss a fit expects to see."""

@@ -10,7 +10,7 @@ from dptoolkit.detector import LArTPC
 from dptoolkit.events import Hits
 from dptoolkit.io.errors import InputError
 from dptoolkit.io.recorded import holds_readout
-from dptoolkit.recorded.placed import read_of
+from dptoolkit.recorded.placed import read_recording
 
 PITCH = 0.4434
 
@@ -41,7 +41,7 @@ def test_hits_of_flow_become_rows_of_pads_in_the_order_of_time(small_pixel: LArT
     place = np.array([pad_place(small_pixel, *pad) for pad in ((3, 4), (3, 4), (5, 6), (3, 4))])
     path = write_flow(tmp_path / "flow.h5", place, [30.0, 20.0, 10.0, 40.0], [8.0, 7.0, 6.0, 5.0], [3, 4])
     assert holds_readout(path)
-    recorded = read_of(path, small_pixel)
+    recorded = read_recording(path, small_pixel)
     hits = recorded.readout["pixels"]
     assert isinstance(hits, Hits)
     assert np.stack([hits.event, hits.column, hits.row], axis=1).tolist() == [[0, 3, 4], [0, 5, 6], [1, 3, 4]]
@@ -49,20 +49,20 @@ def test_hits_of_flow_become_rows_of_pads_in_the_order_of_time(small_pixel: LArT
     assert np.asarray(hits.time) == pytest.approx(np.array([[2, 3], [1, 0], [4, 0]]))
     assert np.asarray(hits.probability).tolist() == [[1, 1], [1, 0], [1, 0]]
     assert recorded.t0.tolist() == [0, 0] and recorded.event_numbers.tolist() == [0, 1]
-    assert read_of(path, small_pixel, "1:").event_numbers.tolist() == [1]
+    assert read_recording(path, small_pixel, "1:").event_numbers.tolist() == [1]
 
 
 def test_hits_between_pads_are_of_another_geometry(small_pixel: LArTPC, tmp_path: Path) -> None:
     place = np.add([pad_place(small_pixel, 3, 4)], [0.0, 0.0, PITCH / 2])
     path = write_flow(tmp_path / "flow.h5", place, [30.0], [8.0], [1])
     with pytest.raises(InputError, match="1 of 1 hits are not on a pad of small-pixel"):
-        read_of(path, small_pixel)
+        read_recording(path, small_pixel)
 
 
 def test_a_detector_with_wires_is_refused(small_wire: LArTPC, small_pixel: LArTPC, tmp_path: Path) -> None:
     path = write_flow(tmp_path / "flow.h5", np.array([pad_place(small_pixel, 3, 4)]), [30.0], [8.0], [1])
     with pytest.raises(InputError, match="small-wire is not read out"):
-        read_of(path, small_wire)
+        read_recording(path, small_wire)
 
 
 def test_a_file_without_its_events_says_so(small_pixel: LArTPC, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_file_without_its_events_says_so(small_pixel: LArTPC, tmp_path: Path) 
     with h5py.File(path, "r+") as file:
         del file["charge/events"]
     with pytest.raises(InputError, match="which hits are of which event"):
-        read_of(path, small_pixel)
+        read_recording(path, small_pixel)
 
 
 @pytest.mark.data
@@ -78,7 +78,7 @@ def test_hits_of_larnd_sim_jax_lie_on_module0s_pads_where_its_segments_are(data:
     """Drift distances from times agree with those of the file within 3 mm; segments say which volume."""
     detector = named("module0")
     path = data / "reference" / "module0_muons_0_hits.h5"
-    recorded = read_of(path, detector)
+    recorded = read_recording(path, detector)
     hits = recorded.readout["pixels"]
     event = int(np.flatnonzero(recorded.event_numbers == 63)[0])
     rows = np.flatnonzero(np.asarray(hits.event) == event)
