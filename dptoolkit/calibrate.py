@@ -21,7 +21,17 @@ from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
 from dptoolkit.inference.problem import Problem
-from dptoolkit.io import EventFile, InputError, NativeFile, events_slice, place, read_native, read_segments
+from dptoolkit.io import (
+    EventFile,
+    InputError,
+    NativeFile,
+    count_outside,
+    events_slice,
+    outside_notes,
+    place,
+    read_native,
+    read_segments,
+)
 from dptoolkit.params import free, replace
 from dptoolkit.simulation import event_key
 from dptoolkit.sources.recorded import SegmentSource
@@ -102,10 +112,15 @@ def stages_of(problem: Problem) -> list[Problem]:
 
 def batches_of(
     path: str | Path, detector: LArTPC, *, events: str = ":", how: str = "auto", seed: int = 0
-) -> tuple[list[Segments], list[int], str]:
-    """The events of a file, placed in the detector, `in_batches`: (segments, first event numbers, note)."""
+) -> tuple[list[Segments], list[int], list[str]]:
+    """The events of a file, placed in the detector, `in_batches`: (segments, first event numbers, notes)."""
     file, note = place(read_segments(path).select(events), detector.volumes, how, seed=seed)
-    return *in_batches(file), note
+    if count_outside(file.segments, detector.volumes)[1] == 1:
+        raise InputError(
+            f"{path}: all energy of events {events} lies outside the active volume of {detector.name} "
+            f"({note}); choose other --events, or --place X,Y,Z or random"
+        )
+    return *in_batches(file), [note, *outside_notes(file.segments, detector.volumes, detector.name)]
 
 
 def known_events(

@@ -26,7 +26,7 @@ from dptoolkit.io import (
     NativeWriter,
     Run,
     Truth,
-    count_outside,
+    outside_notes,
     place,
     read_segments,
 )
@@ -95,7 +95,6 @@ def simulate_file(
         raise InputError(f"{output}: is the input file; choose another name for the output")
     events = read_segments(path).select(options.events)
     events, note = place(events, detector.region, _placement(events, detector, options), options.seed or 0)
-    outside, fraction = count_outside(events.segments, detector.region)
     run = _run(detector, events, path, options)
     resume, totals, notes = _left_behind(output, run, options.force)
     writer = NativeWriter(output, run, force=options.force, resume=resume)
@@ -110,15 +109,7 @@ def simulate_file(
     except BaseException:
         _remember(writer.partial, totals)
         raise
-    notes = [note, *notes]
-    if outside:
-        share = f"{fraction:.1%} of the energy"
-        notes.append(f"{outside} of {len(events)} segments ({share}) are outside the active volume")
-    if fraction > 0.5:
-        notes.append(
-            f"WARNING: {fraction:.0%} of the energy lies outside the active volume of {detector.name}: "
-            f"place the file with --place auto or --place X,Y,Z"
-        )
+    notes = [note, *notes, *outside_notes(events.segments, detector.region, detector.name)]
     return Produced(totals, events.n_events, done, notes)
 
 

@@ -292,8 +292,9 @@ class _Options:
         from dptoolkit.calibrate import batches_of
 
         model = self.calibration.detector
-        batches, numbers, note = batches_of(data, model, events=events, how=place, seed=self.seed)
-        say(note)
+        batches, numbers, notes = batches_of(data, model, events=events, how=place, seed=self.seed)
+        for note in notes:
+            say(note)
         return batches, numbers
 
     def problem(self, toy: Any, batches: list[Any], numbers: list[int], loss: str) -> Any:

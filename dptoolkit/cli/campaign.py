@@ -100,12 +100,14 @@ def _recipe(
     """All that matters but the seed; wrong names and values are told before anything runs."""
     import numpy as np
 
-    from dptoolkit.calibrate import Calibration
+    from dptoolkit.calibrate import Calibration, batches_of
     from dptoolkit.campaign import Recipe
     from dptoolkit.config import load_tpc, source_text
     from dptoolkit.params import get
 
     model = load_tpc(detector)
+    for note in batches_of(data, model, events=asked["events"], how=asked["place"])[2]:
+        say(note)
     chosen = Calibration(model, paths(free)).paths
     values = {}
     for name, assignments in (("truth", set_), ("start", start)):
@@ -167,6 +169,8 @@ def _write(output: Path, found: Any, settings: dict[str, Any]) -> None:
         campaign_report(found, {**facts, "toys": str(len(found.rows))}, settings["noise"]),
     )
     for line in summary:
+        if line.toys < len(found.converged):
+            say(f"{line.path}: {len(found.converged) - line.toys} toys do not determine it")
         say(
             f"{line.path:32s} mean {line.mean:+.2f} +- {line.mean_error:.2f}   width {line.width:.2f} +- "
             f"{line.width_error:.2f}   within one error {line.within_1:.1%}   "

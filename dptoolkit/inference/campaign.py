@@ -63,7 +63,9 @@ class ToyFit:
 
     @property
     def pull(self) -> np.ndarray:
-        return (np.array(self.estimate) - np.array(self.truth)) / np.array(self.error)
+        """(Estimate - truth) / error; nan where data do not determine a parameter."""
+        missed, error = np.array(self.estimate) - np.array(self.truth), np.array(self.error)
+        return np.where(np.isfinite(error), missed / error, np.nan)
 
 
 @dataclass(frozen=True)

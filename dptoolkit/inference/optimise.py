@@ -120,13 +120,14 @@ class GaussNewton(AbstractMethod):
             return _end(state, True, _small(state.expected_decrease, self._least(state)))
         normal, damping, tries = state.memory
         reached = self.at(problem, trial, found, max(damping / 10, 1e-9))
-        if _better(reached, state, self.near):
+        nowhere = np.array_equal(trial, state.z)  # rounding left nothing of the step
+        if not nowhere and _better(reached, state, self.near):
             return reached
         if damping >= SHORT and state.expected_decrease < ENOUGH:
             return _end(state, True, _stuck(state.expected_decrease))
         if state.expected_decrease < min(ROUNDING * state.loss, UNSEEN):
             return _end(state, True, _hidden(state.expected_decrease, state.loss))
-        if tries + 1 == self.tries:
+        if nowhere or tries + 1 == self.tries:
             return _end(state, False, NO_DIRECTION)
         return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
 

@@ -4,7 +4,7 @@ from dptoolkit.io.errors import InputError
 from dptoolkit.io.event_file import EventFile, events_slice
 from dptoolkit.io.native import Batch, NativeWriter, Run, made_by, write_native
 from dptoolkit.io.native_reader import NativeFile, is_native, read_native
-from dptoolkit.io.placement import count_outside, place
+from dptoolkit.io.placement import count_outside, outside_notes, place
 from dptoolkit.io.readers import read_segments
 from dptoolkit.io.readout import Truth
 
@@ -20,6 +20,7 @@ __all__ = [
     "events_slice",
     "is_native",
     "made_by",
+    "outside_notes",
     "place",
     "read_native",
     "read_segments",

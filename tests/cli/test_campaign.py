@@ -69,3 +69,14 @@ def test_misuse_says_what_was_expected(
     result = cli("campaign", "-d", "small-pixel", "--data", muons, *words)
     assert result.exit_code == 2 and message in result.stderr
     assert not (tmp_path / "pulls").exists()
+
+
+@pytest.mark.parametrize("command", ["campaign", "calibrate"])
+def test_events_of_which_nothing_is_in_the_detector_are_an_error_before_any_fit(
+    command: str, muons: Path, cli: Callable, tmp_path: Path
+) -> None:
+    more = () if command == "campaign" else ("--toy-truth", "random")
+    where = ("--place", "1000,0,0", "-o", tmp_path / "x")
+    result = cli(command, "-d", "small-pixel", "--data", muons, *where, *more)
+    assert result.exit_code == 2 and "all energy of events : lies outside" in result.stderr
+    assert not (tmp_path / "x").exists()

@@ -49,6 +49,13 @@ def test_fits_that_did_not_converge_are_kept_and_left_out_of_the_pulls():
     assert len(found.rows) == 6 and found.summary()[0].toys == 5 and np.abs(found.pulls).max() < 5
 
 
+def test_what_data_do_not_determine_has_no_pull():
+    """An infinite error makes (estimate - truth) / error zero: such a toy would count as a perfect one."""
+    rows = [gaussian(seed) for seed in range(5)]
+    found = Campaign([*rows, replace(rows[0], seed=5, error=(np.inf, 0.3))])
+    assert np.isnan(found.pulls[5, 0]) and [line.toys for line in found.summary()] == [5, 6]
+
+
 def test_the_table_comes_back_from_its_file_to_the_last_digit():
     found = Campaign([gaussian(seed) for seed in range(3)])
     assert Campaign.from_csv(found.csv()) == found

@@ -20,7 +20,7 @@ from dptoolkit.inference import (
     from_hessian,
     graduated,
 )
-from dptoolkit.inference.optimise import State, _better
+from dptoolkit.inference.optimise import NO_DIRECTION, State, _better
 from tests.inference.decay import NOISE, TRUTH, Charge, Decay, toy
 
 FULL = {f"detector.{path}": value for path, value in TRUTH.items()}
@@ -47,6 +47,15 @@ def test_every_method_goes_to_the_same_minimum(method, problem):
     if method in ("gauss-newton", "gauss-newton-cg", "lbfgs"):
         assert result.converged
         assert_truth(result.estimate, 2e-3)
+
+
+def test_a_step_of_which_rounding_leaves_nothing_ends_the_fit_and_is_no_success(problem):
+    """Taken as a step that did not raise the loss it came back for ever."""
+    method = GaussNewton(near=0.0)
+    state = method.begin(problem, jnp.array([3.0, -2.0]))
+    assert state.expected_decrease > 1
+    following = method.judged(problem, state, state.z + 0.0, problem.normal(state.z))
+    assert following.stopped == NO_DIRECTION and not following.converged
 
 
 def test_gradient_normal_matrix_and_finite_difference_agree(problem):
