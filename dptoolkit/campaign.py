@@ -34,7 +34,7 @@ class Recipe:
 
     def __call__(self, seed: int) -> ToyFit:
         """The fit of one toy."""
-        calibration, batches, numbers = _prepared(self)
+        calibration, batches, numbers, _ = _prepared(self)
         truth = truth_of(calibration.detector, calibration.paths, seed, dict(self.truth))
         toy = Toy(calibration.detector, truth, self.noise, seed)
         observed = [toy.observe(batch, number) for batch, number in zip(batches, numbers, strict=True)]
@@ -42,6 +42,11 @@ class Recipe:
         if self.loss != "auto":
             problem = problem.with_loss(loss_of(self.loss))
         return ToyFit.of(problem, calibrate(problem, method=self.method), toy.truth, seed)
+
+    @property
+    def notes(self) -> list[str]:
+        """Where the events lie in the detector."""
+        return _prepared(self)[3]
 
     def settings(self) -> dict[str, Any]:
         """What two runs of one campaign share, for a file."""
@@ -55,10 +60,9 @@ class Recipe:
 
 
 @lru_cache(maxsize=1)
-def _prepared(recipe: Recipe) -> tuple[Calibration, list[Segments], list[int]]:
+def _prepared(recipe: Recipe) -> tuple[Calibration, list[Segments], list[int], list[str]]:
     """Read and built once in every process."""
     enable_compilation_cache()
     detector = tpc(from_yaml(recipe.detector))
     calibration = Calibration(detector, list(recipe.free), recipe.noise, dict(recipe.start))
-    batches, numbers, _ = batches_of(recipe.data, detector, events=recipe.events, how=recipe.place)
-    return calibration, batches, numbers
+    return calibration, *batches_of(recipe.data, detector, events=recipe.events, how=recipe.place)

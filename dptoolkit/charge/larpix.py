@@ -26,9 +26,8 @@ from dptoolkit.charge.averages import (
 )
 from dptoolkit.charge.first_passage import first_passage, reset_grid
 from dptoolkit.charge.pixel_hits import Before, PerHit, PerPixel, PixelHits
+from dptoolkit.charge.triggers import Branch, Triggers, Waveform, Ways, length_so_far, mean_trigger
 from dptoolkit.params import Component, param, setting
-
-Waveform = Float[Array, "p t"]
 
 RESET_TICKS = 1
 """Ticks between digitisation and the start of the next integration (larnd-sim, RESET_CYCLES)."""
@@ -161,14 +160,14 @@ class LArPix(Component):
     def _hold_ticks(self) -> Array:
         return self.hold / self.tick
 
-    def _digitised(self, triggers: "_Triggers") -> tuple[PerHit, PerHit]:
+    def _digitised(self, triggers: Triggers) -> tuple[PerHit, PerHit]:
         """Mean charge and count under the noise, saturation included."""
         spread = smooth_root(triggers.spread**2 + self.uncorrelated_noise**2)
         collected = mean_below(triggers.charge, self.from_adc(self.adc_max), spread)
         return collected, self.to_adc(collected)
 
     def _report(
-        self, triggers: "_Triggers", collected: PerHit, adc: PerHit, charge: Waveform, time0: PerPixel
+        self, triggers: Triggers, collected: PerHit, adc: PerHit, charge: Waveform, time0: PerPixel
     ) -> PixelHits:
         real = triggers.probability > 0
         restart = triggers.position[:, -1:] + self._hold_ticks + RESET_TICKS
@@ -191,7 +190,7 @@ class LArPix(Component):
             overflow=jnp.where(remaining >= self.threshold, triggers.probability[:, -1], 0.0),
         )
 
-    def _widths(self, triggers: "_Triggers") -> tuple[PerHit, PerHit, PerHit]:
+    def _widths(self, triggers: Triggers) -> tuple[PerHit, PerHit, PerHit]:
         """Standard deviations of charge and time, and their correlation: noise and ADC steps."""
         charge = jnp.sqrt(triggers.spread**2 + self.uncorrelated_noise**2 + self._rounding)
         position = jnp.sqrt(triggers.position_spread**2 + LEAST_SPREAD**2)
@@ -199,7 +198,7 @@ class LArPix(Component):
 
     def _crossings(
         self, charge: Waveform, noise: Waveform | float = 0.0, resets: PerHit | float = 0.0
-    ) -> "_Triggers":
+    ) -> Triggers:
         """Hits for given comparator noise and reset charges."""
         seen = charge + noise
         ticks = jnp.arange(charge.shape[1])
@@ -220,44 +219,44 @@ class LArPix(Component):
             end = position[:, None] + self._hold_ticks
             collected = charge_at(charge, end)[:, 0] - base + reset
             none = jnp.zeros_like(hit)
-            trigger = _Triggers(position, start, hit, collected, none, none, none)
+            trigger = Triggers(position, start, hit, collected, none, none, none)
             return (hit, end[:, 0] + RESET_TICKS), trigger
 
         nothing = jnp.zeros_like(charge[:, 0])
         _, triggers = jax.lax.scan(next_hit, (nothing + 1, nothing), resets.T)
         return jax.tree.map(jnp.transpose, triggers)
 
-    def _first_passages(self, charge: Waveform) -> "_Triggers":
+    def _first_passages(self, charge: Waveform) -> Triggers:
         """Hits averaged over the noise."""
-        path = _path(charge)
+        path = length_so_far(charge)
 
-        def next_hit(branches: tuple[_Branch, _Branch], _: None) -> tuple:
+        def next_hit(branches: tuple[Branch, Branch], _: None) -> tuple:
             ways = [self._ways(charge, path, branch) for branch in branches]
             chances = [jnp.sum(way.probability, axis=1) for way in ways]
             found = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ways)
             probability = chances[0] + chances[1]
             starts = sum(chance * branch.start for chance, branch in zip(chances, branches, strict=True))
-            trigger = _mean_trigger(found, starts / jnp.where(probability > 0, probability, 1.0))
+            trigger = mean_trigger(found, starts / jnp.where(probability > 0, probability, 1.0))
             late = self._late(shares(found.probability), found.lost)
             return tuple(self._after(found, share) for share in (1 - late, late)), trigger
 
         nothing = jnp.zeros_like(charge[:, 0])
-        begun = _Branch(nothing + 1, nothing, nothing, nothing)
-        never = _Branch(nothing, nothing, nothing, nothing)
+        begun = Branch(nothing + 1, nothing, nothing, nothing)
+        never = Branch(nothing, nothing, nothing, nothing)
         _, triggers = jax.lax.scan(jax.checkpoint(next_hit), (begun, never), None, length=self.max_hits)
         return jax.tree.map(jnp.transpose, triggers)
 
-    def _after_known(self, charge: Waveform, position: PerHit, happened: Bool[Array, "p h"]) -> "_Triggers":
+    def _after_known(self, charge: Waveform, position: PerHit, happened: Bool[Array, "p h"]) -> Triggers:
         """Every hit averaged over the noise, given the hits before it: where they were [ticks]."""
-        path, none = _path(charge), jnp.zeros_like(charge[:, :1])
+        path, none = length_so_far(charge), jnp.zeros_like(charge[:, :1])
         starts = self._starts(position, happened)
         alive = jnp.concatenate([none + 1, happened[:, :-1].astype(charge.dtype)], axis=1)
         bases = charge_at(charge, starts).at[:, 0].set(0.0)
 
-        def hit(column: tuple[PerPixel, PerPixel, PerPixel]) -> _Triggers:
+        def hit(column: tuple[PerPixel, PerPixel, PerPixel]) -> Triggers:
             reached, start, base = column
-            ways = self._ways(charge, path, _Branch(reached, start, base, jnp.zeros_like(base)))
-            return _mean_trigger(ways, start)
+            ways = self._ways(charge, path, Branch(reached, start, base, jnp.zeros_like(base)))
+            return mean_trigger(ways, start)
 
         triggers = jax.lax.map(jax.checkpoint(hit), (alive.T, starts.T, bases.T))
         return jax.tree.map(jnp.transpose, triggers)
@@ -267,10 +266,10 @@ class LArPix(Component):
         again = jnp.where(happened, position + self._hold_ticks + RESET_TICKS, 0.0)
         return jnp.concatenate([jnp.zeros_like(again[:, :1]), again[:, :-1]], axis=1)
 
-    def _ways(self, charge: Waveform, path: Waveform, branch: "_Branch") -> "_Ways":
+    def _ways(self, charge: Waveform, path: Waveform, branch: Branch) -> Ways:
         """All ways to the next hit; none of a branch that is unlikely for every pixel."""
 
-        def look(branch: _Branch) -> _Ways:
+        def look(branch: Branch) -> Ways:
             start, base = branch.start[:, None], branch.base[:, None]
             deviation = smooth_root(self.reset_noise**2 + branch.variance)
             sigma = jnp.maximum(self.uncorrelated_noise, SHARPEST * deviation)
@@ -293,7 +292,7 @@ class LArPix(Component):
             jump = jnp.sqrt(jnp.maximum((above + below) ** 2, 12 * (level * lever**2 + noise)))
             delay = lever / jump
             current = (lost - held) / RESET_TICKS
-            return _Ways(
+            return Ways(
                 probability=branch.reached[:, None] * passage.probability,
                 position=position,
                 collected=held - base + self.threshold - passage.level,
@@ -323,12 +322,12 @@ class LArPix(Component):
         beyond = (lost - (mean + lean)[:, None]) / (BLUR * apart[:, None])
         return seen[:, None] * jax.nn.sigmoid(beyond)
 
-    def _after(self, ways: "_Ways", share: Float[Array, "p c"]) -> "_Branch":
+    def _after(self, ways: Ways, share: Float[Array, "p c"]) -> Branch:
         """Where the integration goes on after this `share` of the ways."""
         weight = shares(ways.probability * share)
         start = jnp.sum(weight * ways.position, axis=1) + self._hold_ticks + RESET_TICKS
         reached = jnp.sum(ways.probability * share, axis=1)
-        return _Branch(reached, start, *moments(weight, ways.lost))
+        return Branch(reached, start, *moments(weight, ways.lost))
 
     def _cells(
         self, path: Waveform, start: PerPixel, width: PerPixel
@@ -357,63 +356,3 @@ class LArPix(Component):
         half = jnp.sqrt(jnp.maximum(n**2 - 1, 0.0) / 12)
         node = jnp.stack([centre - half, centre + half], axis=2).reshape(len(n), -1)
         return node, jnp.repeat(n / 2, 2, axis=1)
-
-
-class _Triggers(eqx.Module):
-    """Hits before the ADC, positions in ticks; charges with the reset noise, and their spread."""
-
-    position: Array
-    start: Array
-    probability: Array
-    charge: Array
-    spread: Array
-    position_spread: Array
-    covariance: Array
-    """Of charge and position."""
-
-
-class _Branch(eqx.Module):
-    """One of two ways in which a pixel starts again: how likely, when [ticks], and from which charge."""
-
-    reached: PerPixel
-    start: PerPixel
-    base: PerPixel
-    variance: PerPixel
-    """Of `base`."""
-
-
-class _Ways(eqx.Module):
-    """Per abscissa: chance of a hit there, where [ticks], its charge, and the charge until it is reset."""
-
-    probability: Float[Array, "p c"]
-    position: Float[Array, "p c"]
-    collected: Float[Array, "p c"]
-    charge_variance: Float[Array, "p c"]
-    position_variance: Float[Array, "p c"]
-    covariance: Float[Array, "p c"]
-    """Of charge and position, by the noise within a tick and that of the reset charge."""
-    lost: Float[Array, "p c"]
-
-
-def _path(charge: Waveform) -> Waveform:
-    """Length of the way of a charge until each tick, sum |dQ|; without gradient."""
-    steps = jnp.abs(jnp.diff(jax.lax.stop_gradient(charge), axis=1, prepend=0.0))
-    return jnp.cumsum(steps, axis=1)
-
-
-def _mean_trigger(ways: _Ways, start: PerPixel) -> _Triggers:
-    """Probability, means, widths and covariance over the ways to a hit."""
-    weight = shares(ways.probability)
-    mean_charge, charge_variance = moments(weight, ways.collected)
-    mean_position, position_variance = moments(weight, ways.position)
-    both = (ways.collected - mean_charge[:, None]) * (ways.position - mean_position[:, None])
-    inner = [jnp.sum(weight * x, axis=1) for x in (ways.charge_variance, ways.position_variance)]
-    return _Triggers(
-        position=mean_position,
-        start=start,
-        probability=jnp.sum(ways.probability, axis=1),
-        charge=mean_charge,
-        spread=smooth_root(charge_variance + inner[0]),
-        position_spread=smooth_root(position_variance + inner[1]),
-        covariance=jnp.sum(weight * (both + ways.covariance), axis=1),
-    )

@@ -76,6 +76,8 @@ def campaign(
     with busy("building the detector"):
         asked = {"noise": noise, "events": events, "place": place, "method": method, "loss": loss}
         recipe = _recipe(detector, data, free, set_ or [], start or [], asked)
+        for note in recipe.notes:
+            say(note)
     settings = {**recipe.settings(), "seed": seed}
     rows = _prepared_folder(output, settings, resume, force)
     with progress("fitting toys") as advance:
@@ -100,14 +102,12 @@ def _recipe(
     """All that matters but the seed; wrong names and values are told before anything runs."""
     import numpy as np
 
-    from dptoolkit.calibrate import Calibration, batches_of
+    from dptoolkit.calibrate import Calibration
     from dptoolkit.campaign import Recipe
     from dptoolkit.config import load_tpc, source_text
     from dptoolkit.params import get
 
     model = load_tpc(detector)
-    for note in batches_of(data, model, events=asked["events"], how=asked["place"])[2]:
-        say(note)
     chosen = Calibration(model, paths(free)).paths
     values = {}
     for name, assignments in (("truth", set_), ("start", start)):
