@@ -19,7 +19,7 @@ from dptoolkit.events import Segments, SensorHits, Waveforms, bucket, pad
 from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, random_truth
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
-from dptoolkit.inference.losses import AbstractResidualLoss, MultiScale
+from dptoolkit.inference.losses import AbstractResidualLoss, HitLikelihood, MultiScale
 from dptoolkit.inference.problem import Problem
 from dptoolkit.io import (
     EventFile,
@@ -102,11 +102,13 @@ def calibrate(
 
 
 def stages_of(problem: Problem) -> list[Problem]:
-    """Few events before all, and for waveforms a blurred loss before the likelihood."""
+    """Few events before all, and before the likelihood a loss that pulls from further off."""
     stages = in_stages(problem)
+    easy = stages[0]
     if _has_waveforms(problem) and isinstance(problem.loss, AbstractResidualLoss):
-        easy = stages[0]
-        stages = [easy.with_loss(MultiScale(time, wires)) for time, wires in BLURS] + stages
+        return [easy.with_loss(MultiScale(time, wires)) for time, wires in BLURS] + stages
+    if isinstance(problem.loss, HitLikelihood):
+        return [easy.with_loss(likelihood(problem.detector, problem.observed[0], noisy=False)), *stages]
     return stages
 
 

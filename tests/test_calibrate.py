@@ -1,10 +1,15 @@
-"""Classes of events for an information budget."""
+"""Stages of a fit, and classes of events for an information budget."""
 
 import numpy as np
+import pytest
 
-from dptoolkit.calibrate import classes_of
+from dptoolkit.benchmarking import straight_tracks
+from dptoolkit.calibrate import Calibration, Toy, classes_of, stages_of
 from dptoolkit.detector import LArTPC
-from dptoolkit.events import segments_from_arrays
+from dptoolkit.events import bucket, pad, segments_from_arrays
+from dptoolkit.inference.calibration import calibrated, random_truth
+from dptoolkit.inference.fit import graduated
+from dptoolkit.inference.losses import CensoredHits, HitLikelihood
 
 
 def test_batches_are_classed_by_angle_and_distance_of_half_of_their_energy(small_pixel: LArTPC):
@@ -16,3 +21,21 @@ def test_batches_are_classed_by_angle_and_distance_of_half_of_their_energy(small
     found = classes_of([along, across], small_pixel)
     assert found["angle to the drift"] == ["0 to 35 degrees", "60 to 90 degrees"]
     assert len(set(found["drift distance"])) == 1 and found["drift distance"][0].endswith(" cm")
+
+
+@pytest.mark.slow
+def test_noisy_hits_are_fitted_by_a_loss_that_pulls_from_afar_before_their_likelihood_finds_the_truth(
+    small_pixel: LArTPC,
+) -> None:
+    segments = straight_tracks(small_pixel, n_tracks=4, n_steps=20)
+    segments = pad(segments, bucket(len(segments)))
+    paths = calibrated(small_pixel)
+    toy = Toy(small_pixel, random_truth(small_pixel, paths, 11), noise=True, seed=11)
+    problem = Calibration(small_pixel, paths, noise=True).problem([segments], [toy.observe(segments, 0)])
+    stages = stages_of(problem)
+    assert [type(stage.loss) for stage in stages] == [CensoredHits, HitLikelihood]
+    found = graduated(stages)
+    assert found.converged and found.uncertainty is not None
+    truth = np.array([toy.truth[path.removeprefix("detector.")] for path in problem.paths])
+    estimate = np.array([found.estimate[path] for path in problem.paths])
+    assert np.abs((estimate - truth) / found.uncertainty.errors).max() < 4
