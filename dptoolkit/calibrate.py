@@ -20,6 +20,7 @@ from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, r
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, HitLikelihood, MultiScale
+from dptoolkit.inference.optimise import NEAR
 from dptoolkit.inference.problem import Problem
 from dptoolkit.io import (
     EventFile,
@@ -96,8 +97,9 @@ def calibrate(
     checkpoint: str | Path | None = None,
 ) -> FitResult:
     """Fit in `stages_of` the problem."""
+    stages = stages_of(problem)
     return graduated(
-        stages_of(problem), method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint
+        stages, method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint, near=NEAR
     )
 
 

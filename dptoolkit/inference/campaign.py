@@ -1,7 +1,9 @@
 """Campaigns: the same fit to many toys, for what its errors are worth.
 
 If errors are right, pulls (estimate - truth) / error have mean 0 and width 1, and the truth lies within one
-error in 68.3 % of the toys. A toy is a function of its seed, so rows do not depend on who computes them.
+error in 68.3 % of the toys. Estimates scatter like a Gaussian in the scale that is fitted (1 / tau for a
+lifetime), so pulls are taken there: for small errors it is all the same. A toy is a function of its seed,
+so rows do not depend on who computes them.
 """
 
 import csv
@@ -15,6 +17,7 @@ import numpy as np
 from dptoolkit.atomic import write_text
 from dptoolkit.farm import as_done, farm
 from dptoolkit.inference.calibration import table
+from dptoolkit.inference.coordinates import pull_of
 from dptoolkit.inference.fit import INTERRUPTED, FitResult
 from dptoolkit.inference.problem import Problem
 from dptoolkit.workers import Progress
@@ -38,6 +41,8 @@ class ToyFit:
     start: tuple[float, ...]
     estimate: tuple[float, ...]
     error: tuple[float, ...]
+    pull: tuple[float, ...]
+    """In the scale that is fitted; nan where data do not determine a parameter."""
 
     @classmethod
     def of(cls, problem: Problem, result: FitResult, truth: Mapping[str, float], seed: int) -> "ToyFit":
@@ -49,6 +54,9 @@ class ToyFit:
         if unknown:
             raise ValueError(f"truth: {unknown[0]} is free and has no true value; a pull needs one")
         columns = {name: tuple(float(getattr(row, name)) for row in rows) for name in PARTS if name != "pull"}
+        scales = [problem.infos[name.split("[")[0]].scale for name in problem.names]
+        parts = zip(scales, *(columns[name] for name in ("estimate", "truth", "error")), strict=True)
+        columns["pull"] = tuple(pull_of(*part) for part in parts)
         names, units = tuple(row.path for row in rows), tuple(row.unit for row in rows)
         stopped = result.stopped
         return cls(seed, result.converged, result.steps, result.loss, stopped, names, units, **columns)
@@ -60,12 +68,6 @@ class ToyFit:
         return np.divide(
             np.array(self.estimate) - truth, truth, np.full(len(truth), np.inf), where=truth != 0
         )
-
-    @property
-    def pull(self) -> np.ndarray:
-        """(Estimate - truth) / error; nan where data do not determine a parameter."""
-        missed, error = np.array(self.estimate) - np.array(self.truth), np.array(self.error)
-        return np.where(np.isfinite(error), missed / error, np.nan)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _made(
 def _row(line: list[str], names: tuple[str, ...], units: tuple[str, ...]) -> ToyFit:
     seed, converged, steps, loss, stopped = line[: len(FIRST)]
     numbers = np.array(line[len(FIRST) :], float).reshape(len(names), len(PARTS))
-    columns = {part: tuple(numbers[:, i].tolist()) for i, part in enumerate(PARTS) if part != "pull"}
+    columns = {part: tuple(numbers[:, i].tolist()) for i, part in enumerate(PARTS)}
     flag = bool(int(converged))
     return ToyFit(int(seed), flag, int(steps), float(loss), stopped, tuple(names), tuple(units), **columns)
 

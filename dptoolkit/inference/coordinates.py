@@ -115,6 +115,17 @@ class Coordinates(eqx.Module):
         return jax.jvp(lambda z: self.flat(self.values(z)), (z,), (jnp.ones_like(z),))[1]
 
 
+def pull_of(scale: str, estimate: float, truth: float, error: float) -> float:
+    """(estimate - truth) / error in the `scale` of a fit, with its sign; nan for an infinite error."""
+    if not np.isfinite(error):
+        return np.nan
+    if scale == "inverse":  # 1 / truth - 1 / estimate over error / estimate^2
+        return float((estimate - truth) / error * estimate / truth)
+    if scale == "log":
+        return float(np.log(estimate / truth) * estimate / error)
+    return float((estimate - truth) / error)
+
+
 def _y(info: ParamInfo, x: Array) -> Array:
     return jnp.asarray(_scaled(info.scale, np.asarray(x, float)), jnp.asarray(x).dtype)
 

@@ -91,11 +91,14 @@ def fit(
     max_steps: int | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
+    near: float = 0.0,
 ) -> FitResult:
     """Minimise the loss from `start` (values by path, coordinates, or the experiment as it is).
 
     `callback` sees every step and may raise `StopIteration` to end the fit. Ctrl-C returns what there is.
     With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped.
+    A fit that only prepares another ends `near` the minimum, where the loss is expected to fall by less; it
+    has no uncertainty.
     """
     method = method_of(method)
     limit = method.max_steps if max_steps is None else max_steps
@@ -110,6 +113,8 @@ def fit(
             if callback is not None and snapshot is not told:
                 callback(snapshot)
             told = snapshot
+            if snapshot.expected_decrease < near:
+                return FitResult(None, history, True, f"the loss is expected to fall by less than {near:g}")
     except KeyboardInterrupt:
         stopped = INTERRUPTED
         if not history:
@@ -129,13 +134,15 @@ def graduated(
     start: Mapping[str, Any] | np.ndarray | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
+    near: float = 0.0,
     **options: Any,
 ) -> FitResult:
     """Fits one problem after the other, from easy to exact; each starts where the one before ended.
 
     Easy is one with a coarser loss (`with_loss`) or with fewer events (`part`); all have the same free
-    parameters. The result is that of the last, with the history of all; `options` as for `fit`. `callback`
-    sees the point where a fit ends and the next begins once for each of the two, with the same step.
+    parameters. The result is that of the last, with the history of all; `options` as for `fit`, and those
+    before the last end `near` their minimum. `callback` sees the point where a fit ends and the next begins
+    once for each of the two, with the same step.
     """
     past: list[Snapshot] = []
     for number, problem in enumerate(problems):
@@ -146,9 +153,11 @@ def graduated(
             if callback is not None:
                 callback(replace(snapshot, step=first + snapshot.step, stage=number))
 
-        result = fit(problem, start=start, callback=tell, checkpoint=name, **options)
+        final = number == len(problems) - 1
+        enough = 0.0 if final else near
+        result = fit(problem, start=start, callback=tell, checkpoint=name, near=enough, **options)
         start = result.history[-1].z
-        last = number == len(problems) - 1 or result.stopped in (INTERRUPTED, BY_CALLER)
+        last = final or result.stopped in (INTERRUPTED, BY_CALLER)
         kept = result.history if last else result.history[:-1]
         past += [replace(snapshot, stage=number) for snapshot in kept]
         if last:

@@ -12,6 +12,10 @@ from dptoolkit.views.report import Section, Table, report_page
 BIN = 0.5
 """[standard deviations]"""
 COLUMNS = 3
+PULL = (
+    "(estimate − truth) / error in the scale that is fitted, 1 / x for a lifetime, "
+    "with a unit Gaussian of as many toys."
+)
 
 
 def campaign_report(campaign: Campaign, facts: Mapping[str, str], noise: bool = True) -> str:
@@ -28,7 +32,7 @@ def campaign_report(campaign: Campaign, facts: Mapping[str, str], noise: bool = 
     for first in range(0, len(campaign.names), COLUMNS):
         part = slice(first, first + COLUMNS)
         title = "Distributions" if first == 0 else ""
-        words = "(estimate − truth) / error, with a unit Gaussian of as many toys." if first == 0 else ""
+        words = PULL if first == 0 else ""
         sections.append(Section(title, words, figure=pull_histograms(campaign, part)))
     return report_page("Campaign", sections, facts)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dptoolkit.inference import Campaign, ToyFit, fit, run_toys
+from dptoolkit.inference.coordinates import pull_of
 from tests.inference.decay import TRUTH, toy
 
 
@@ -20,7 +21,7 @@ def decayed(seed: int) -> ToyFit:
 def gaussian(seed: int, width: float = 1.0) -> ToyFit:
     """What a fit with errors too small by `width` would give."""
     found = np.random.default_rng(seed).normal(size=2) * width
-    columns = {"truth": (1.0, 2.0), "start": (0.0, 0.0), "error": (0.1, 0.3)}
+    columns = {"truth": (1.0, 2.0), "start": (0.0, 0.0), "error": (0.1, 0.3), "pull": tuple(found.tolist())}
     estimate = (1.0 + 0.1 * found[0], 2.0 + 0.3 * found[1])
     return ToyFit(seed, True, 3, 0.5, "it, said", ("a", "b[0]"), ("us", "1"), estimate=estimate, **columns)
 
@@ -52,8 +53,16 @@ def test_fits_that_did_not_converge_are_kept_and_left_out_of_the_pulls():
 def test_what_data_do_not_determine_has_no_pull():
     """An infinite error makes (estimate - truth) / error zero: such a toy would count as a perfect one."""
     rows = [gaussian(seed) for seed in range(5)]
-    found = Campaign([*rows, replace(rows[0], seed=5, error=(np.inf, 0.3))])
+    unknown = pull_of("linear", 1.1, 1.0, np.inf)
+    found = Campaign([*rows, replace(rows[0], seed=5, error=(np.inf, 0.3), pull=(unknown, 0.5))])
     assert np.isnan(found.pulls[5, 0]) and [line.toys for line in found.summary()] == [5, 6]
+
+
+def test_pulls_are_taken_in_the_scale_that_is_fitted():
+    """A lifetime whose inverse is measured as 0.5 +- 0.1 for a truth of 0.4 misses by one error."""
+    assert pull_of("inverse", 1 / 0.5, 1 / 0.4, 0.1 / 0.5**2) == pytest.approx(-1)
+    assert pull_of("log", np.exp(0.7), np.exp(0.4), 0.1 * np.exp(0.7)) == pytest.approx(3)
+    assert pull_of("linear", 0.7, 0.4, 0.1) == pytest.approx(3)
 
 
 def test_the_table_comes_back_from_its_file_to_the_last_digit():

@@ -245,3 +245,12 @@ def test_the_errors_of_a_fit_whose_last_trial_failed_cost_no_further_derivatives
     again = problem.normal(start)
     assert computed.count("computing derivatives") == before == 2
     assert again.loss == first.loss and (again.matrix == first.matrix).all()
+
+
+def test_stages_before_the_last_end_near_their_minimum_and_the_last_at_its(problem):
+    easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
+    whole, quick = (graduated([easy, problem], near=near) for near in (0.0, 1e6))
+    assert quick.converged and quick.uncertainty is not None
+    assert {snapshot.stage for snapshot in whole.history} == {0, 1}
+    assert {snapshot.stage for snapshot in quick.history} == {1}, "the first began near enough"
+    assert_truth(quick.estimate, 1e-3)
