@@ -124,7 +124,7 @@ def batches_of(
             f"{path}: all energy of events {events} lies outside the active volume of {detector.name} "
             f"({note}); choose other --events, or --place X,Y,Z or random"
         )
-    return *in_batches(file), [note, *outside_notes(file.segments, detector.volumes, detector.name)]
+    return *in_batches(file), [note, *outside_notes(file.segments, detector.volumes, detector.name, how)]
 
 
 def known_events(

@@ -109,7 +109,7 @@ def simulate_file(
     except BaseException:
         _remember(writer.partial, totals)
         raise
-    notes = [note, *notes, *outside_notes(events.segments, detector.region, detector.name)]
+    notes = [note, *notes, *outside_notes(events.segments, detector.region, detector.name, options.place)]
     return Produced(totals, events.n_events, done, notes)
 
 

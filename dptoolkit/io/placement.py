@@ -35,17 +35,21 @@ def count_outside(segments: Segments, region: Region) -> tuple[int, float]:
     return int(outside.sum()), float(de[outside].sum() / total) if total > 0 else 0.0
 
 
-def outside_notes(segments: Segments, region: Region, name: str) -> list[str]:
-    """What to tell of segments outside the active volume of the detector `name`; empty if there are none."""
+def outside_notes(segments: Segments, region: Region, name: str, how: str) -> list[str]:
+    """What to tell of segments outside the active volume of the detector `name`; empty if there are none.
+
+    `how` they were placed: for much outside, other ways are told.
+    """
     outside, fraction = count_outside(segments, region)
     if not outside:
         return []
     count = int(np.asarray(segments.valid).sum())
     notes = [f"{outside} of {count} segments ({fraction:.1%} of the energy) are outside the active volume"]
     if fraction > 0.5:
+        others = [f"--place {way}" for way in ("auto", "X,Y,Z", "random") if way != how.strip()]
         notes.append(
             f"WARNING: {fraction:.0%} of the energy lies outside the active volume of {name}: "
-            f"place the file with --place auto or --place X,Y,Z"
+            f"place the file with {' or '.join(others)}"
         )
     return notes
 

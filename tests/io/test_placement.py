@@ -7,6 +7,7 @@ import pytest
 
 from dptoolkit.geometry import Volumes
 from dptoolkit.io import EventFile, count_outside, place, read_segments
+from dptoolkit.io.placement import outside_notes
 
 AT = {"here": (0, 0, 0), "high": (0, 100, 0), "far": (500, 0, -300)}
 
@@ -139,3 +140,12 @@ def test_geant4_files_are_moved_into_a_detector(data, name):
     placed, note = place(events, sbnd)
     assert "shifted by" in note
     assert count_outside(placed.segments, sbnd)[0] == 0
+
+
+@pytest.mark.parametrize("how", ["auto", "random", "1,2,3"])
+def test_what_lies_outside_is_advised_another_placement_than_the_one_it_has(module0, how):
+    events = make_events([[500, 0, 0]], [[501, 0, 0]])
+    count, advice = outside_notes(events.segments, module0, "module0", how)
+    assert "1 of 1 segments" in count and "100%" in advice
+    assert f"--place {how}" not in advice and "--place X,Y,Z" in advice
+    assert outside_notes(make_events([[5, 0, 0]], [[6, 0, 0]]).segments, module0, "module0", how) == []
