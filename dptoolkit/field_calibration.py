@@ -17,6 +17,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import yaml
 from jaxtyping import Array, Float
 
 from dptoolkit.charge.apparent import DistortionDetector, NearStart, SmoothCharge
@@ -282,3 +283,23 @@ class Recovered:
 def free_paths(model: AbstractField) -> list[str]:
     """What of a model of the field is fitted: its arrays, not the nominal strength."""
     return [f"detector.field.{path}" for path, info in infos(model).items() if np.ndim(info.value) > 0]
+
+
+def with_field(source: str, model: NetworkField) -> str:
+    """The YAML text of a detector, `source`, with this network as its field."""
+    config = yaml.safe_load(source)
+    config["field"] = {
+        "type": "FullPath",
+        "field": {
+            "type": "NetworkField",
+            "strength": float(model.strength),
+            "hidden": list(model.hidden),
+            "omega": model.omega,
+            "groups": model.groups,
+            "grounded": model.grounded,
+        },
+    }
+    changes = {k: v for k, v in config.pop("set", {}).items() if not k.startswith("field.")}
+    weights = [float(f"{w:.8g}") for w in np.asarray(model.weights)]
+    config["set"] = {**changes, "field.field.weights": weights}
+    return yaml.safe_dump(config, sort_keys=False)

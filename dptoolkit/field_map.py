@@ -22,6 +22,8 @@ COVERED = 3
 """Tracks through a cell that count as covering it."""
 SINGULAR = 1e-7
 """Relative eigenvalues of the information below are directions that no datum feels."""
+REFERENCE = (0.05, 0.5, 0.95)
+"""Distances from the anode over the drift length of the points of reference, on the axis of a volume."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,32 @@ def field_map(
     sigma = 1e3 * strength_errors(recovered, lattice.points, lattice.volume)
     nominal = 1e3 * float(truth.field.nominal())
     return FieldMap(lattice, 1e3 * true, nominal, 1e3 * found, sigma, lattice.tracks(*paths))
+
+
+def reference_points(recovered: Recovered, truth: Any) -> tuple[list[dict[str, Any]], list[list[float]]]:
+    """|E| on the axis of every volume, found and true, with errors and their correlation."""
+    volumes = truth.volumes
+    share, volume = np.tile(REFERENCE, len(volumes)), np.repeat(np.arange(len(volumes)), len(REFERENCE))
+    extent = np.abs(np.sum((volumes.high - volumes.low) * volumes.drift, axis=1))[volume]
+    points = volumes.to_global(np.zeros(len(share)), np.zeros(len(share)), share * extent, volume)
+    true = 1e3 * strength(field_at(seen_by(truth.field, truth), points, volume))
+    estimate = 1e3 * strength(field_at(recovered.detector, points, volume))
+    slopes = 1e3 * strength_slopes(recovered, points, volume)
+    matrix = slopes @ covariance(recovered) @ slopes.T
+    error = np.sqrt(np.diag(matrix))
+    rows = [
+        {
+            "path": f"|E| {volumes.names[v]} at {100 * s:.0f} % of the drift",
+            "unit": "V/cm",
+            "truth": float(t),
+            "start": 1e3 * float(truth.field.nominal()),
+            "estimate": float(e),
+            "error": float(d),
+            "pull": float((e - t) / d) if d > 0 else None,
+        }
+        for v, s, t, e, d in zip(volume, share, true, estimate, error, strict=True)
+    ]
+    return rows, (matrix / np.outer(error, error)).tolist()
 
 
 def strength(field: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import typer
-import yaml
 
 from dptoolkit import units
 from dptoolkit.atomic import write_text
@@ -19,15 +18,15 @@ from dptoolkit.cli.output import as_json, busy
 from dptoolkit.cli.results import emptied, end
 from dptoolkit.cli.shell import say
 from dptoolkit.config import load_tpc
-from dptoolkit.field_calibration import FieldCalibration, Recovered, measure, muon_paths, true_points
-from dptoolkit.field_map import (
-    FieldMap,
-    Lattice,
-    covariance,
-    field_map,
-    strength,
-    strength_slopes,
+from dptoolkit.field_calibration import (
+    FieldCalibration,
+    Recovered,
+    measure,
+    muon_paths,
+    true_points,
+    with_field,
 )
+from dptoolkit.field_map import FieldMap, Lattice, field_map, reference_points
 from dptoolkit.io.placement import place
 from dptoolkit.io.readers import read_segments
 from dptoolkit.params import infos
@@ -38,8 +37,6 @@ SPACING, STEPS = 10.0, 20
 """Between points of a track: at most so much [cm], and so many over the drift length at least."""
 TRACKER = 0.5
 """Of the case with a tracker, where none is asked for [cm]."""
-REFERENCE = (0.05, 0.5, 0.95)
-"""Distances from the anode over the drift length at which result.json has the field, on the axis."""
 
 
 @dataclass(frozen=True)
@@ -212,54 +209,6 @@ def _report(output: Path, asked: Asked, truth: Any, runs: dict[str, Any], spent:
     write_text(output / "report.html", field_report(maps, recovered.results[-1], rows, facts))
     say(f"{output / 'result.json'} and {output / 'report.html'}: written")
     say(f"{output / 'detector.yaml'}: the detector with this field; simulate --detector takes it")
-
-
-def reference_points(recovered: Recovered, truth: Any) -> tuple[list[dict[str, Any]], list[list[float]]]:
-    """|E| on the axis of every volume, found and true, with errors and their correlation."""
-    from dptoolkit.field_calibration import field_at, seen_by
-
-    volumes = truth.volumes
-    share, volume = np.tile(REFERENCE, len(volumes)), np.repeat(np.arange(len(volumes)), len(REFERENCE))
-    extent = np.abs(np.sum((volumes.high - volumes.low) * volumes.drift, axis=1))[volume]
-    points = volumes.to_global(np.zeros(len(share)), np.zeros(len(share)), share * extent, volume)
-    true = 1e3 * strength(field_at(seen_by(truth.field, truth), points, volume))
-    estimate = 1e3 * strength(field_at(recovered.detector, points, volume))
-    slopes = 1e3 * strength_slopes(recovered, points, volume)
-    matrix = slopes @ covariance(recovered) @ slopes.T
-    error = np.sqrt(np.diag(matrix))
-    rows = [
-        {
-            "path": f"|E| {volumes.names[v]} at {100 * s:.0f} % of the drift",
-            "unit": "V/cm",
-            "truth": float(t),
-            "start": 1e3 * float(truth.field.nominal()),
-            "estimate": float(e),
-            "error": float(d),
-            "pull": float((e - t) / d) if d > 0 else None,
-        }
-        for v, s, t, e, d in zip(volume, share, true, estimate, error, strict=True)
-    ]
-    return rows, (matrix / np.outer(error, error)).tolist()
-
-
-def with_field(source: str, model: Any) -> str:
-    """YAML of the detector of `source` with a network as its field."""
-    config = yaml.safe_load(source)
-    config["field"] = {
-        "type": "FullPath",
-        "field": {
-            "type": "NetworkField",
-            "strength": float(model.strength),
-            "hidden": list(model.hidden),
-            "omega": model.omega,
-            "groups": model.groups,
-            "grounded": model.grounded,
-        },
-    }
-    changes = {k: v for k, v in config.pop("set", {}).items() if not k.startswith("field.")}
-    weights = [float(f"{w:.8g}") for w in np.asarray(model.weights)]
-    config["set"] = {**changes, "field.field.weights": weights}
-    return yaml.safe_dump(config, sort_keys=False)
 
 
 def _length(option: str, text: str) -> float:
