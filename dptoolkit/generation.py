@@ -16,7 +16,7 @@ from dptoolkit.config import to_yaml
 from dptoolkit.detector import LArTPC
 from dptoolkit.farm import as_done, farm, in_order
 from dptoolkit.geometry import Volumes
-from dptoolkit.io import Batch, EventFile, InputError, NativeWriter, Run, made_by
+from dptoolkit.io import Batch, EventFile, InputError, NativeWriter, Run, made_by, unfinished
 from dptoolkit.sources.generator import BATCH, generate
 from dptoolkit.sources.samples import sample_named
 from dptoolkit.workers import Progress
@@ -137,22 +137,9 @@ def _planned(shards: list[Shard], request: Request, notes: list[str]) -> list[Sh
 
 
 def _continued(shard: Shard, notes: list[str]) -> Shard:
-    partial = shard.path.with_name(shard.path.name + ".partial")
-    if not partial.exists():
-        return shard
-    try:
-        same = made_by(partial, shard.run)
-    except (OSError, KeyError, ValueError):
-        notes.append(f"{partial} is damaged; started again")
-        return shard
-    if not same and not shard.force:
-        raise InputError(
-            f"{partial}: left by another run (other sample, detector, seed or version); expected one of this "
-            f"run to continue; remove it, or start again with --force"
-        )
-    if same:
-        notes.append(f"continued {partial}")
-    return replace(shard, resume=same)
+    resume, more = unfinished(shard.path, shard.run, shard.force)
+    notes += more
+    return replace(shard, resume=resume)
 
 
 def _same(path: Path, run: Run) -> bool:

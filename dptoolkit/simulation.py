@@ -27,8 +27,10 @@ from dptoolkit.io import (
     Run,
     Truth,
     outside_notes,
+    partial_of,
     place,
     read_segments,
+    unfinished,
 )
 from dptoolkit.io.readout import Readout
 from dptoolkit.totals import Stopwatch, Totals, measure, truth
@@ -178,43 +180,13 @@ def _remember(partial: Path, totals: Totals) -> None:
 
 
 def _left_behind(output: Path, run: Run, force: bool) -> tuple[bool, Totals, list[str]]:
-    """Whether an unfinished file of this run can be continued, its totals, and a note."""
-    partial = output.with_name(output.name + ".partial")
-    if not partial.exists():
-        return False, Totals(), []
-    try:
-        with h5py.File(partial, "r") as file:
-            stored = json.loads(file.attrs.get("summary", "{}"))
-            stored_config = file["detector_config"]
-            if not isinstance(stored_config, h5py.Dataset):
-                raise KeyError("detector_config")
-            same = stored_config.asstr()[()] == run.detector_config and _identity(
-                file.attrs
-            ) == _run_identity(run)
-    except (OSError, KeyError, ValueError):
-        return False, Totals(), [f"{partial} is damaged; started again"]
-    if _TOTALS in stored and same:
-        return True, Totals(**stored[_TOTALS]), [f"continued {partial}"]
-    if same or force:
+    """Whether an unfinished file of this run can be continued, its totals, and notes."""
+    partial = partial_of(output)
+    resume, notes = unfinished(output, run, force)
+    if not resume:
+        return False, Totals(), notes
+    with h5py.File(partial, "r") as file:
+        stored = json.loads(file.attrs.get("summary", "{}"))
+    if _TOTALS not in stored:
         return False, Totals(), [f"{partial} could not be continued; started again"]
-    raise InputError(
-        f"{partial}: left by another run (other input, options, seed or version); expected one of this "
-        f"run to continue; remove it, or start again with --force"
-    )
-
-
-def _identity(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("dptoolkit_version", "detector_name", "expectation", "provenance", "seed")
-    return {name: attributes[name] for name in names if name in attributes}
-
-
-def _run_identity(run: Run) -> dict[str, Any]:
-    import dptoolkit
-
-    known = {
-        "dptoolkit_version": dptoolkit.__version__,
-        "detector_name": run.detector_name,
-        "expectation": run.expectation,
-        "provenance": json.dumps(dict(run.provenance), sort_keys=True),
-    }
-    return known if run.seed is None else known | {"seed": run.seed}
+    return True, Totals(**stored[_TOTALS]), notes

@@ -7,7 +7,7 @@ import typer
 
 from dptoolkit.cli.describe import set_parameters
 from dptoolkit.cli.options import MAX_SEED, DetectorName, Jobs, Scheduler
-from dptoolkit.cli.output import busy, check_target, progress
+from dptoolkit.cli.output import busy, check_target, keeping, progress
 from dptoolkit.cli.shell import say
 
 
@@ -58,14 +58,8 @@ def generate(
     with busy("building the detector"):
         model = set_parameters(load_tpc(detector), set_ or [])
     request = Request(sample, n, seed, shards, jobs, scheduler, force)
-    try:
-        with progress("generating") as advance:
-            written = generate_files(request, model, output, advance)
-    except BaseException:
-        kept = [path.with_name(path.name + ".partial") for path in shard_paths(output, shards)]
-        if any(path.exists() for path in kept):
-            say("complete events are kept in .partial files; the same command goes on after them")
-        raise
+    with keeping(*shard_paths(output, shards)), progress("generating") as advance:
+        written = generate_files(request, model, output, advance)
     for note in written.notes:
         say(note)
     where = str(output) if shards == 1 else f"{written.files[0].name} ... {written.files[-1].name}"

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import dptoolkit
-from dptoolkit.cli.shell import emit
+from dptoolkit.cli.shell import emit, say
 
 WIDE = 400
 """Characters of a line where the output is no terminal: tables are not cut."""
@@ -52,6 +52,21 @@ def check_target(path: Path, force: bool) -> None:
         raise ValueError(f"{path}: exists already; choose another name or replace it with --force")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"{path}: the folder {path.parent} is not writable; choose another one")
+
+
+@contextmanager
+def keeping(*paths: Path) -> Iterator[None]:
+    """Where what happens inside fails or is interrupted, say what is kept of the native files at `paths`."""
+    try:
+        yield
+    except BaseException:
+        from dptoolkit.io import partial_of
+
+        kept = [partial for partial in map(partial_of, paths) if partial.exists()]
+        if kept:
+            more = f" and {len(kept) - 1} more" if len(kept) > 1 else ""
+            say(f"complete events are kept in {kept[0]}{more}; the same command goes on after them")
+        raise
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from dptoolkit.cli.describe import set_parameters
 from dptoolkit.cli.options import MAX_SEED, DetectorName, Events, Place
-from dptoolkit.cli.output import busy, check_target
+from dptoolkit.cli.output import busy, check_target, keeping
 from dptoolkit.cli.shell import NOT_CONVERGED, say
 
 
@@ -75,14 +75,8 @@ def reconstruct(
 
     request = Request(what, species, seed, events, place, force)
     say("reconstructing; the first event also compiles, for a minute or two")
-    try:
-        with busy("event 1") as show:
-            outcome = reconstruct_file(file, model, target, request, _teller(show))
-    except BaseException:
-        partial = target.with_name(target.name + ".partial")
-        if partial.exists():
-            say(f"complete events are kept in {partial}; the same command goes on after them")
-        raise
+    with keeping(target), busy("event 1") as show:
+        outcome = reconstruct_file(file, model, target, request, _teller(show))
     for note in outcome.notes:
         say(note)
     _conclude(target, outcome)

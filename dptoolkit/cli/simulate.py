@@ -8,7 +8,7 @@ import typer
 from dptoolkit.atomic import write_text
 from dptoolkit.cli.describe import set_parameters
 from dptoolkit.cli.options import MAX_SEED, DetectorName, Events, Jobs
-from dptoolkit.cli.output import as_json, busy, check_target, progress
+from dptoolkit.cli.output import as_json, busy, check_target, keeping, progress
 from dptoolkit.cli.shell import say
 
 
@@ -87,14 +87,8 @@ def simulate(
     from dptoolkit.simulation import Options, simulate_file
 
     options = Options(None if expectation else seed or 0, events, place, force, jobs)
-    try:
-        with progress("simulating") as advance:
-            produced = simulate_file(file, model, output, options, advance)
-    except BaseException:
-        partial = output.with_name(output.name + ".partial")
-        if partial.exists():
-            say(f"complete events are kept in {partial}; the same command goes on after them")
-        raise
+    with keeping(output), progress("simulating") as advance:
+        produced = simulate_file(file, model, output, options, advance)
     for note in produced.notes:
         say(note)
     report = produced.totals.report()

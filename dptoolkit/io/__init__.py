@@ -2,7 +2,7 @@
 
 from dptoolkit.io.errors import InputError
 from dptoolkit.io.event_file import EventFile, events_slice
-from dptoolkit.io.native import Batch, NativeWriter, Run, made_by, write_native
+from dptoolkit.io.native import Batch, NativeWriter, Run, made_by, partial_of, unfinished, write_native
 from dptoolkit.io.native_reader import NativeFile, is_native, read_native
 from dptoolkit.io.placement import count_outside, outside_notes, place
 from dptoolkit.io.readers import read_segments
@@ -21,8 +21,10 @@ __all__ = [
     "is_native",
     "made_by",
     "outside_notes",
+    "partial_of",
     "place",
     "read_native",
     "read_segments",
+    "unfinished",
     "write_native",
 ]

@@ -122,7 +122,7 @@ class NativeWriter:
 
     def __init__(self, path: str | Path, run: Run, *, force: bool = False, resume: bool = False) -> None:
         self.path, self.run, self.force = Path(path), run, force
-        self.partial = self.path.with_name(self.path.name + ".partial")
+        self.partial = partial_of(self.path)
         self.summary: Mapping[str, Any] = {}
         _check_target(self.path, force)
         resume = resume and self.partial.exists()
@@ -261,6 +261,33 @@ def made_by(path: Path, run: Run) -> bool:
     """Whether the events of a native file, complete or not, are of this run; OSError if it is damaged."""
     with h5py.File(path, "r") as file:
         return not _differences(file, run)
+
+
+def partial_of(path: Path) -> Path:
+    """Where a native file grows until it is complete."""
+    return path.with_name(path.name + ".partial")
+
+
+def unfinished(path: Path, run: Run, force: bool) -> tuple[bool, list[str]]:
+    """Whether an earlier run left events of this file to go on after, and what to tell of what it left.
+
+    A damaged file is started again. One of another run is an `InputError`, or with `force` replaced.
+    """
+    partial = partial_of(path)
+    if not partial.exists():
+        return False, []
+    try:
+        same = made_by(partial, run)
+    except (OSError, KeyError, ValueError):
+        return False, [f"{partial} is damaged; started again"]
+    if same:
+        return True, [f"continued {partial}"]
+    if force:
+        return False, [f"{partial}: left by another run; started again"]
+    raise InputError(
+        f"{partial}: left by another run (other input, options, seed or version); expected one of this "
+        f"run to continue; remove it, or start again with --force"
+    )
 
 
 def append_numbers(file: Group, numbers: np.ndarray) -> None:

@@ -18,7 +18,16 @@ import numpy as np
 from dptoolkit.config import Detector, to_yaml
 from dptoolkit.detector import Readout
 from dptoolkit.events import bucket, pad
-from dptoolkit.io import InputError, NativeWriter, Run, is_native, made_by, place, read_native, read_segments
+from dptoolkit.io import (
+    InputError,
+    NativeWriter,
+    Run,
+    is_native,
+    place,
+    read_native,
+    read_segments,
+    unfinished,
+)
 from dptoolkit.io.event_file import EventFile, events_slice
 from dptoolkit.reconstruction.files import batch_of
 from dptoolkit.reconstruction.kinds import CHECKS, Options, kind_named
@@ -78,8 +87,8 @@ def reconstruct_file(
         raise InputError(f"{output}: is the input file; choose another name for the output")
     events = _Recorded(path, detector, request) if has_readout(path) else _Simulated(path, detector, request)
     run = Run(to_yaml(detector), detector.name, events.seed, False, _provenance(path, request, events))
-    outcome = Outcome([events.note] if events.note else [])
-    resume = _can_resume(output, run, request.force)
+    resume, notes = unfinished(output, run, request.force)
+    outcome = Outcome([*([events.note] if events.note else []), *notes])
     with NativeWriter(output, run, force=request.force, resume=resume) as writer:
         outcome.resumed = writer.n_done
         for number, readout, t0 in events.after(writer.n_done):
@@ -202,20 +211,3 @@ def _provenance(path: Path, request: Request, events: _Simulated | _Recorded) ->
         "simulated": isinstance(events, _Simulated),
         "origin": events.origin,
     }
-
-
-def _can_resume(output: Path, run: Run, force: bool) -> bool:
-    """Whether an unfinished file of this run is there; one of another run is an error, or replaced."""
-    partial = output.with_name(output.name + ".partial")
-    if not partial.exists():
-        return False
-    try:
-        same = made_by(partial, run)
-    except OSError:
-        return False
-    if not same and not force:
-        raise InputError(
-            f"{partial}: left by another run (other input, options or version); expected one of this run to "
-            f"continue; remove it, or start again with --force"
-        )
-    return same

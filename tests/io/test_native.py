@@ -21,6 +21,7 @@ from dptoolkit.io import (
     Truth,
     read_native,
     read_segments,
+    unfinished,
     write_native,
 )
 from tests.io.makers import write_dataset
@@ -208,6 +209,22 @@ def test_another_run_does_not_continue_a_file(tmp_path, batch, run):
         with pytest.raises(InputError, match="belongs to another run"):
             NativeWriter(tmp_path / "n.h5", other, resume=True)
     assert (tmp_path / "n.h5.partial").exists()
+
+
+def test_what_a_run_left_is_continued_by_that_run_only_and_begun_again_when_damaged(tmp_path, batch, run):
+    path, partial = tmp_path / "n.h5", tmp_path / "n.h5.partial"
+    assert unfinished(path, run, force=False) == (False, [])
+    with pytest.raises(KeyboardInterrupt), NativeWriter(path, run) as writer:
+        writer.append(split(batch, 0))
+        raise KeyboardInterrupt
+    assert unfinished(path, run, force=False) == (True, [f"continued {partial}"])
+    other = replace(run, seed=8)
+    with pytest.raises(InputError, match="left by another run"):
+        unfinished(path, other, force=False)
+    assert unfinished(path, other, force=True)[0] is False
+    partial.write_bytes(b"no HDF5")
+    resume, (note,) = unfinished(path, run, force=False)
+    assert not resume and "damaged" in note
 
 
 def test_force_replaces_only_when_complete(tmp_path, batch, run):
