@@ -20,7 +20,6 @@ from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, r
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, HitLikelihood, MultiScale
-from dptoolkit.inference.optimise import NEAR
 from dptoolkit.inference.problem import Problem
 from dptoolkit.io import (
     EventFile,
@@ -97,9 +96,8 @@ def calibrate(
     checkpoint: str | Path | None = None,
 ) -> FitResult:
     """Fit in `stages_of` the problem."""
-    stages = stages_of(problem)
     return graduated(
-        stages, method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint, near=NEAR
+        stages_of(problem), method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint
     )
 
 

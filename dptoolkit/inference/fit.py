@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit.atomic import write_with
-from dptoolkit.inference.optimise import AbstractMethod, State, method_of
+from dptoolkit.inference.optimise import NEAR, AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
 
@@ -91,14 +91,14 @@ def fit(
     max_steps: int | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
-    near: float = 0.0,
+    near: float | None = None,
 ) -> FitResult:
     """Minimise the loss from `start` (values by path, coordinates, or the experiment as it is).
 
     `callback` sees every step and may raise `StopIteration` to end the fit. Ctrl-C returns what there is.
     With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped.
-    A fit that only prepares another ends `near` the minimum, where the loss is expected to fall by less; it
-    has no uncertainty.
+    A fit that only prepares another ends `near` the minimum, where the loss is expected to fall by less than
+    that; it has no uncertainty.
     """
     method = method_of(method)
     limit = method.max_steps if max_steps is None else max_steps
@@ -113,7 +113,7 @@ def fit(
             if callback is not None and snapshot is not told:
                 callback(snapshot)
             told = snapshot
-            if snapshot.expected_decrease < near:
+            if near is not None and snapshot.expected_decrease < near:
                 return FitResult(None, history, True, f"the loss is expected to fall by less than {near:g}")
     except KeyboardInterrupt:
         stopped = INTERRUPTED
@@ -134,7 +134,7 @@ def graduated(
     start: Mapping[str, Any] | np.ndarray | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
-    near: float = 0.0,
+    near: float | None = NEAR,
     **options: Any,
 ) -> FitResult:
     """Fits one problem after the other, from easy to exact; each starts where the one before ended.
@@ -154,7 +154,7 @@ def graduated(
                 callback(replace(snapshot, step=first + snapshot.step, stage=number))
 
         final = number == len(problems) - 1
-        enough = 0.0 if final else near
+        enough = None if final else near
         result = fit(problem, start=start, callback=tell, checkpoint=name, near=enough, **options)
         start = result.history[-1].z
         last = final or result.stopped in (INTERRUPTED, BY_CALLER)
