@@ -2,8 +2,8 @@
 
 A line that goes on turns little, by multiple scattering; its energy loss changes little from one segment to
 the next, by fluctuations; its nodes stay evenly spread, as only the line they make is seen; and all of it
-is near where it was found. Differences are counted softly, beyond about one width linearly, so that a hard
-scatter, a stopping particle or a delta electron costs little. At a vertex, where more than two segments
+is near where it was found. Angles and energies are counted softly, beyond about one width linearly, so that a
+hard scatter, a stopping particle or a delta electron costs little. At a vertex, where more than two segments
 meet, nothing is expected of the angles.
 """
 
@@ -39,8 +39,8 @@ class Smooth(AbstractPrior):
     """Angle of a line after 1 cm, growing with the root of the length [rad]: a muon of 150 MeV."""
     fluctuation: float = eqx.field(static=True, default=0.4)
     """Of ln dE/dx from one segment to the next."""
-    spread: float = eqx.field(static=True, default=0.2)
-    """Of ln length; three times that at the ends."""
+    spread: float = eqx.field(static=True, default=0.05)
+    """Of ln length; ten times that at the ends."""
     found: float = eqx.field(static=True, default=0.5)
     """Distance of a node from where it was found [cm]."""
     charge: float = eqx.field(static=True, default=2.0)
@@ -71,13 +71,13 @@ class Smooth(AbstractPrior):
         valid = jnp.asarray(cloud.valid)
         length = jnp.where(valid, lengths_of(cloud.steps), 1.0)
         stretched = jnp.log(jnp.maximum(length, 1e-3) / jnp.asarray(self.length, real))
-        width = jnp.where(self.is_end, 3 * self.spread, self.spread)
+        width = jnp.where(self.is_end, 10 * self.spread, self.spread)
         change = jnp.log(cloud.de / jnp.asarray(self.energy, real))
         return jnp.concatenate(
             [
                 self._bends(cloud).ravel(),
                 self._changes(cloud, length),
-                jnp.where(valid, soft_residual(stretched / width), 0.0),
+                jnp.where(valid, stretched / width, 0.0),
                 (cloud.shift / self.found).ravel(),
                 jnp.where(valid, change / self.charge, 0.0),
             ]
