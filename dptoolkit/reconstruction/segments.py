@@ -64,7 +64,7 @@ class SegmentSettings:
     """The same of segments for their errors [pitches]."""
     coarse: bool = False
     """Whether a multi-scale loss comes first."""
-    max_steps: int = 12
+    max_steps: int = 40
 
 
 @dataclass(frozen=True)
