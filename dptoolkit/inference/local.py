@@ -10,7 +10,7 @@ free.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -19,12 +19,25 @@ from scipy.sparse import csc_array, csr_array, diags_array
 from scipy.sparse.linalg import splu
 
 from dptoolkit.inference.evaluation import Vector
-from dptoolkit.inference.optimise import NO_DIRECTION, AbstractMethod, State
+from dptoolkit.inference.optimise import (
+    NEAR,
+    AbstractMethod,
+    State,
+    better,
+    refused,
+    restored_point,
+    saved_point,
+    settled,
+)
 from dptoolkit.inference.problem import Problem
-from dptoolkit.inference.steps import conjugate
+from dptoolkit.inference.steps import Pairs, conjugate, learnt
 
-INEXACT = 1e-3
+INEXACT = 1e-2
 """Part of the squared residual that may be left of a step: the next one starts elsewhere."""
+KEPT = 40
+"""Products of the last steps that improve the preconditioner."""
+SHORTER = 0.3
+"""Length of a step relative to the one that did not help."""
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -41,9 +54,12 @@ def colours(near: Any) -> np.ndarray:
 
 
 def probed(product: Product, near: Any) -> csr_array:
-    """The matrix of `product` where parameters are `near` (k, k), symmetric; the rest is left out."""
+    """The matrix of `product` where parameters are `near` (k, k), symmetric; the rest is left out.
+
+    Parameters that are not even near themselves are held.
+    """
     near = csr_array(near)
-    colour = colours(near)
+    colour = np.where(near.diagonal() > 0, colours(near), -1)
     rows, columns = near.nonzero()
     values = np.zeros(len(rows))
     for number in range(colour.max() + 1):
@@ -75,61 +91,103 @@ def local_curvature(problem: Problem, z: Vector, near: Any) -> csr_array:
     return probed(lambda v: product(v) - prior(v), near) + probed(prior, near @ near)
 
 
+class Memory(NamedTuple):
+    """Of a fit with local parameters: all that the next step follows from."""
+
+    gradient: np.ndarray
+    matrix: csr_array
+    """Curvature by probing, from the start of the fit: it preconditions."""
+    pairs: Pairs
+    """Products of the last steps: they improve it."""
+    damping: float
+    move: np.ndarray
+    """To where the quadratic model is least, or shorter."""
+
+
 class LocalGaussNewton(AbstractMethod):
-    """Gauss-Newton by conjugate gradients, preconditioned with the probed curvature and that of the prior."""
+    """Gauss-Newton by conjugate gradients, preconditioned with the probed curvature and that of the prior.
+
+    Steps are accepted and ended as those of `GaussNewton` are; one that does not help is shortened.
+    """
 
     needs_residuals: ClassVar[bool] = True
     few: ClassVar[bool] = False
     near: Any = eqx.field(repr=False)
     """Which parameters may act on the same data (k, k), sparse."""
-    max_steps: int = eqx.field(static=True, default=12)
-    tolerance: float = eqx.field(static=True, default=0.1)
+    max_steps: int = eqx.field(static=True, default=20)
+    tolerance: float = eqx.field(static=True, default=0.005)
+    """What may be left to fall for every parameter that acts: each is about a tenth of its error off then."""
     damping: float = eqx.field(static=True, default=0.1)
-    products: int = eqx.field(static=True, default=8)
+    products: int = eqx.field(static=True, default=12)
     """Most multiplications in a step."""
     longest: float = eqx.field(static=True, default=4.0)
     """No coordinate moves further in one step."""
-    renewed: int = eqx.field(static=True, default=100)
-    """After so many steps the curvature is probed again."""
+    tries: int = eqx.field(static=True, default=7)
+    """How often a step is shortened before the method gives up."""
+    end: float = eqx.field(static=True, default=NEAR)
+    """What may be left to fall where steps are judged by it; 0: by the loss alone, as for a chi-squared."""
 
     def begin(self, problem: Problem, z: Vector) -> State:
+        matrix = local_curvature(problem, z, self.near)
         loss, gradient = problem.gradient(z)
-        return State(z, loss, (gradient, self.damping, None, 0))
+        return self._at(problem, z, loss, Memory(gradient, matrix, [], self.damping, gradient))
 
     def step(self, problem: Problem, state: State) -> State:
-        gradient, damping, matrix, age = state.memory
-        product = problem.curvature(state.z)
-        if matrix is None or age >= self.renewed:
-            matrix, age = local_curvature(problem, state.z, self.near), 0
-        for _ in range(6):
-            damped = lambda v, d=damping: product(v) + d * v  # noqa: E731
-            solve = solver(matrix, damping)
-            move, expected = conjugate(damped, -gradient, self.products, solve, INEXACT)
-            if expected < self.tolerance:
-                why = f"expected decrease of the loss {expected:.1e} < {self.tolerance:.1e}"
-                return replace(state, expected_decrease=expected, converged=True, stopped=why)
-            move = np.clip(move, -self.longest, self.longest)
-            trial = state.z + jnp.asarray(move, state.z.dtype)
-            loss, slope = problem.gradient(trial)
-            if np.isfinite(loss) and loss < state.loss:
-                return State(trial, loss, (slope, max(damping / 5, 1e-4), matrix, age + 1), expected)
-            damping = 10 * damping
-        return replace(state, converged=False, stopped=NO_DIRECTION)
+        if self._settled(state).stopped and state.memory.damping > self.damping:  # it hides what is left
+            state = self._at(problem, state.z, state.loss, state.memory._replace(damping=self.damping))
+        following, tries = self._settled(state), 0
+        while following.z is state.z and not following.stopped:
+            tries += 1
+            following = self._after(problem, following, tries)
+        return following
+
+    def _settled(self, state: State) -> State:
+        return settled(state, self.tolerance * np.count_nonzero(self.near.diagonal()))
+
+    def _after(self, problem: Problem, state: State, tries: int) -> State:
+        """The next state if its step helps, the same with a shorter step if not, or the end."""
+        memory = state.memory
+        trial = state.z + jnp.asarray(np.clip(memory.move, -self.longest, self.longest), state.z.dtype)
+        loss, gradient = problem.gradient(trial)
+        if np.isfinite(loss) and (loss < state.loss or state.expected_decrease < self.end):
+            damping = max(memory.damping / 5, self.damping / 10)
+            reached = self._at(problem, trial, loss, memory._replace(gradient=gradient, damping=damping))
+            if better(reached, state, self.end):
+                return reached
+        following = refused(state, short=SHORTER**tries < 0.1, last=tries == self.tries)
+        shorter = memory._replace(move=SHORTER * memory.move, damping=10 * memory.damping)
+        return replace(following, memory=shorter)
+
+    def _at(self, problem: Problem, z: Vector, loss: float, memory: Memory) -> State:
+        """The state at z with the step from there, and by how much the loss is expected to fall."""
+        product, damping, pairs = problem.curvature(z), memory.damping, list(memory.pairs)
+
+        def damped(v: np.ndarray) -> np.ndarray:
+            pairs.append((v, product(v)))
+            return pairs[-1][1] + damping * v
+
+        known = [(v, av + damping * v) for v, av in memory.pairs]
+        solve = learnt(solver(memory.matrix, damping), known)
+        move, expected = conjugate(damped, -memory.gradient, self.products, solve, INEXACT)
+        return State(z, loss, memory._replace(move=move, pairs=pairs[-KEPT:]), expected)
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
-        gradient, damping, _, _ = state.memory
+        memory, found = state.memory, state.memory.matrix.tocoo()
+        size = 2, len(memory.pairs), len(memory.gradient)
         return {
-            "z": np.asarray(state.z),
-            "loss": np.array(state.loss),
-            "gradient": gradient,
-            "damping": np.array(damping),
-            "stopped": np.array(state.stopped),
-            "converged": np.array(state.converged),
+            **saved_point(state),
+            "gradient": memory.gradient,
+            "damping": np.array(memory.damping),
+            "move": memory.move,
+            "pairs": np.array([list(part) for part in zip(*memory.pairs, strict=True)]).reshape(size),
+            "row": found.row,
+            "column": found.col,
+            "value": found.data,
         }
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
-        memory = (stored["gradient"], float(stored["damping"]), None, 0)
-        converged, stopped = bool(stored["converged"]), str(stored["stopped"])
-        return State(
-            jnp.asarray(stored["z"]), float(stored["loss"]), memory, converged=converged, stopped=stopped
-        )
+        size = (len(stored["z"]),) * 2
+        matrix = csr_array((stored["value"], (stored["row"], stored["column"])), shape=size)
+        pairs = list(zip(*stored["pairs"], strict=True))
+        memory = Memory(stored["gradient"], matrix, pairs, float(stored["damping"]), stored["move"])
+        return restored_point(stored, memory)

@@ -109,7 +109,7 @@ class GaussNewton(AbstractMethod):
     def trial(self, problem: Problem, state: State) -> Vector | None:
         """Where the loss has to be known next; None at the minimum."""
         normal, damping, _ = state.memory
-        if state.expected_decrease < self._least(state):
+        if settled(state, self.tolerance).stopped:
             return None
         move = step_inside(normal, damping, self._room(problem, state.z))
         return jnp.clip(state.z + jnp.asarray(move, state.z.dtype), *problem.reach())
@@ -117,22 +117,14 @@ class GaussNewton(AbstractMethod):
     def judged(self, problem: Problem, state: State, trial: Vector | None, found: Normal | None) -> State:
         """The state at the trial if it helps, the same with more damping if not, or the end."""
         if trial is None or found is None:
-            return _end(state, True, _small(state.expected_decrease, self._least(state)))
+            return settled(state, self.tolerance)
         normal, damping, tries = state.memory
         reached = self.at(problem, trial, found, max(damping / 10, 1e-9))
         nowhere = np.array_equal(trial, state.z)  # rounding left nothing of the step
-        if not nowhere and _better(reached, state, self.near):
+        if not nowhere and better(reached, state, self.near):
             return reached
-        if damping >= SHORT and state.expected_decrease < ENOUGH:
-            return _end(state, True, _stuck(state.expected_decrease))
-        if state.expected_decrease < min(ROUNDING * state.loss, UNSEEN):
-            return _end(state, True, _hidden(state.expected_decrease, state.loss))
-        if nowhere or tries + 1 == self.tries:
-            return _end(state, False, NO_DIRECTION)
-        return replace(state, memory=(normal, max(10 * damping, 1e-3), tries + 1))
-
-    def _least(self, state: State) -> float:
-        return max(self.tolerance, min(ROUNDING * state.loss, ENOUGH))
+        following = refused(state, short=damping >= SHORT, last=nowhere or tries + 1 == self.tries)
+        return replace(following, memory=(normal, max(10 * damping, 1e-3), tries + 1))
 
     def at(self, problem: Problem, z: Vector, normal: Normal, damping: float) -> State:
         """The state at z, of which the quadratic model is known."""
@@ -148,14 +140,14 @@ class GaussNewton(AbstractMethod):
     def saved(self, state: State) -> dict[str, np.ndarray]:
         normal, damping, _ = state.memory
         return {
-            **_saved(state),
+            **saved_point(state),
             "damping": np.array(damping),
             **{k: np.array(v) for k, v in vars(normal).items()},
         }
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
         normal = Normal(float(stored["loss"]), stored["gradient"], stored["matrix"])
-        return _restored(stored, (normal, float(stored["damping"]), 0))
+        return restored_point(stored, (normal, float(stored["damping"]), 0))
 
 
 class ConjugateGaussNewton(AbstractMethod):
@@ -187,10 +179,10 @@ class ConjugateGaussNewton(AbstractMethod):
         return _end(state, False, NO_DIRECTION)
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
-        return {**_saved(state), "gradient": state.memory[0], "damping": np.array(state.memory[1])}
+        return {**saved_point(state), "gradient": state.memory[0], "damping": np.array(state.memory[1])}
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
-        return _restored(stored, (stored["gradient"], float(stored["damping"])))
+        return restored_point(stored, (stored["gradient"], float(stored["damping"])))
 
 
 class LBFGS(AbstractMethod):
@@ -227,10 +219,10 @@ class LBFGS(AbstractMethod):
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
         leaves = jax.tree.leaves(state.memory)
-        return {**_saved(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
+        return {**saved_point(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
-        return _restored(stored, _unflattened((problem.start, self._rule().init(problem.start)), stored))
+        return restored_point(stored, _unflattened((problem.start, self._rule().init(problem.start)), stored))
 
     def _rule(self) -> optax.GradientTransformation:
         return optax.scale_by_lbfgs(memory_size=self.memory_size)
@@ -273,11 +265,11 @@ class FirstOrder(AbstractMethod):
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
         leaves = jax.tree.leaves(state.memory)
-        return {**_saved(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
+        return {**saved_point(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
         z = problem.start
-        return _restored(
+        return restored_point(
             stored, _unflattened((z, self._rule().init(z), (np.float64(0), np.int64(0))), stored)
         )
 
@@ -322,7 +314,28 @@ def _hidden(expected: float, loss: float) -> str:
     return f"expected decrease {expected:.1e} is below the rounding of the loss, {ROUNDING * loss:.1e}"
 
 
-def _better(reached: State, before: State, near: float = NEAR) -> bool:
+def settled(state: State, tolerance: float) -> State:
+    """The state; the end of a fit if less is left to fall than the tolerance, or than rounding may hide."""
+    least = max(tolerance, min(ROUNDING * state.loss, ENOUGH))
+    if state.expected_decrease < least:
+        return _end(state, True, _small(state.expected_decrease, least))
+    return state
+
+
+def refused(state: State, *, short: bool, last: bool) -> State:
+    """The state after a step from it that did not help; the end of a fit where a shorter one would not.
+
+    `short`: the step was so already along every direction; `last`: no further one is to be tried.
+    """
+    left = state.expected_decrease
+    if short and left < ENOUGH:
+        return _end(state, True, _stuck(left))
+    if left < min(ROUNDING * state.loss, UNSEEN):
+        return _end(state, True, _hidden(left, state.loss))
+    return _end(state, False, NO_DIRECTION) if last else state
+
+
+def better(reached: State, before: State, near: float = NEAR) -> bool:
     """Whether the loss fell and, `near` the end, J^T r did.
 
     Steps go to where J^T r vanishes. For a likelihood whose widths are held in r that is not where its
@@ -343,12 +356,14 @@ def _end(state: State, converged: bool, why: str) -> State:
     return replace(state, converged=converged, stopped=why)
 
 
-def _saved(state: State) -> dict[str, np.ndarray]:
+def saved_point(state: State) -> dict[str, np.ndarray]:
+    """What every checkpoint holds."""
     names = ("z", "loss", "expected_decrease", "converged", "stopped")
     return {name: np.asarray(getattr(state, name)) for name in names}
 
 
-def _restored(stored: dict[str, np.ndarray], memory: Any) -> State:
+def restored_point(stored: dict[str, np.ndarray], memory: Any) -> State:
+    """The state of a checkpoint, with what its method remembers."""
     return State(
         jnp.asarray(stored["z"]),
         float(stored["loss"]),

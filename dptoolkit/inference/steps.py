@@ -33,13 +33,39 @@ def _solve(normal: Normal, damping: float) -> np.ndarray:
     return -(vectors[:, useful] @ (along[useful] / size[useful])) / scale
 
 
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+"""Vectors v with the products A v."""
+
+
+def learnt(solve: Any, pairs: Pairs) -> Any:
+    """The preconditioner `solve` of A, made exact along the last vectors whose products are known.
+
+    L-BFGS with the vectors of conjugate gradients (J. L. Morales, J. Nocedal, SIAM J. Optim. 10 (2000) 1079).
+    """
+    known = [(v, av, 1 / float(v @ av)) for v, av in pairs if float(v @ av) > 0]
+
+    def improved(r: np.ndarray) -> np.ndarray:
+        r, parts = r.copy(), []
+        for v, av, inverse in reversed(known):
+            parts.append(inverse * float(v @ r))
+            r -= parts[-1] * av
+        x = solve(r)
+        for (v, av, inverse), part in zip(known, reversed(parts), strict=True):
+            x = x + v * (part - inverse * float(av @ x))
+        return x
+
+    return improved
+
+
 def conjugate(
     product: Any, b: np.ndarray, most: int, solve: Any = None, enough: float = 1e-6
 ) -> tuple[np.ndarray, float]:
-    """Solve A x = b; returns x and b x / 2. `solve` is a preconditioner: about the inverse of A.
+    """Solve A x = b; returns x and b A^-1 b / 2, about. `solve` is a preconditioner: about the inverse of A.
 
-    It ends when the squared residual, preconditioned, has fallen to a part `enough`.
+    It ends when the squared residual, preconditioned, has fallen to a part `enough`. What `most` products
+    leave of it counts as well, as much as the preconditioner knows of it.
     """
+    known = solve is not None
     solve = solve or (lambda r: r)
     x, r = np.zeros_like(b), b.copy()
     p = solve(r)
@@ -54,4 +80,4 @@ def conjugate(
         y = solve(r)
         square, before = float(r @ y), square
         p = y + square / before * p
-    return x, float(0.5 * b @ x)
+    return x, float(0.5 * b @ x) + (0.5 * square if known else 0.0)

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from dptoolkit.detector import LArTPC
@@ -20,11 +20,13 @@ from dptoolkit.events import Segments, bucket, pad, take
 
 FINE = 0.01
 """Longest piece into which segments are cut [cm]."""
+FINER = 0.001
+"""The same where energy is dealt to segments, which are known better than that [cm]."""
 COVERED = 0.5
 """True charge within this distance of fitted charge counts as found [cm]."""
 
-Cloud = tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]]
-"""Places [cm] and charges."""
+Cloud = tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"], Int[np.ndarray, " m"]]
+"""Places [cm], charges, and the segment that each belongs to."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def distances(found: Segments, truth: Segments, detector: LArTPC | None = None) 
     for name, charge in (("found", mine), ("truth", theirs)):
         if not charge.sum() > 0:
             raise ValueError(f"{name}: holds no charge in the active volume; expected deposits to compare")
-    (places, weight), (true_places, true_weight) = _sampled(found, mine), _sampled(truth, theirs)
+    (places, weight, _), (true_places, true_weight, _) = _sampled(found, mine), _sampled(truth, theirs)
     away = 10 * KDTree(true_places).query(places)[0]
     missed = 10 * KDTree(places).query(true_places)[0]
     return SegmentDistances(
@@ -85,6 +87,14 @@ def distances(found: Segments, truth: Segments, detector: LArTPC | None = None) 
         covered=float(true_weight[missed < 10 * COVERED].sum() / true_weight.sum()),
         unit="MeV" if detector is None else "electrons",
     )
+
+
+def energy_nearest(found: Segments, truth: Segments) -> Float[np.ndarray, " n"]:
+    """The true energy [MeV] that lies nearest to each found segment: what its `de` should be."""
+    places, _, owner = _sampled(found, _freed(found, None), FINER)
+    true_places, energy, _ = _sampled(truth, _freed(truth, None), FINER)
+    nearest = owner[KDTree(places).query(true_places)[1]]
+    return np.bincount(nearest, energy, minlength=len(found))
 
 
 def quantile(values: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], level: float) -> float:
@@ -116,13 +126,13 @@ def _apparent(segments: Segments, t0: float, detector: LArTPC) -> Segments:
     return eqx.tree_at(lambda s: (s.start, s.end), segments, (segments.start + by, segments.end + by))
 
 
-def _sampled(segments: Segments, charge: Float[np.ndarray, " n"]) -> Cloud:
-    """Pieces no longer than `FINE`, each at its middle, with its part of the charge."""
+def _sampled(segments: Segments, charge: Float[np.ndarray, " n"], fine: float = FINE) -> Cloud:
+    """Pieces no longer than `fine`, each at its middle, with its part of the charge and its segment."""
     used = np.flatnonzero(charge > 0)
     segments, charge = take(segments, used), charge[used]
     start, end = np.asarray(segments.start, float), np.asarray(segments.end, float)
-    count = np.maximum(1, np.ceil(np.linalg.norm(end - start, axis=1) / FINE)).astype(int)
+    count = np.maximum(1, np.ceil(np.linalg.norm(end - start, axis=1) / fine)).astype(int)
     row = np.repeat(np.arange(len(count)), count)
     number = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     part = (number + 0.5) / count[row]
-    return start[row] + part[:, None] * (end - start)[row], charge[row] / count[row]
+    return start[row] + part[:, None] * (end - start)[row], charge[row] / count[row], used[row]

@@ -2,6 +2,8 @@
 
 The truth of an event is its segments, placed as those of the reconstruction were; its particle is the track
 that lost most energy. Distances are those of the fitted charge to the nearest true segment of any particle.
+Segments without a model of a track are compared in electrons freed where the detector is sensitive: what a
+cathode or a wall swallows nobody could find.
 """
 
 from collections import defaultdict
@@ -16,8 +18,10 @@ from scipy.spatial import KDTree
 from scipy.stats import beta
 
 from dptoolkit.config import from_yaml
+from dptoolkit.detector import LArTPC
 from dptoolkit.io import InputError, place, read_segments
 from dptoolkit.io.event_file import EventFile
+from dptoolkit.reconstruction.distance import distances
 from dptoolkit.reconstruction.files import Reconstruction
 from dptoolkit.reconstruction.production import digest_of
 from dptoolkit.reconstruction.result import Reconstructed
@@ -59,10 +63,10 @@ def evaluate(found: Reconstruction, truth: EventFile) -> dict[str, Any]:
         raise InputError(
             f"{truth.path}: has no event {missing[0]}; expected the truth of all reconstructed events"
         )
-    entries, told = defaultdict(list), []
+    entries, told, detector = defaultdict(list), [], detector_of(found)
     for event in found.reconstructed:
         true = truth.select(slice(index[event.number], index[event.number] + 1))
-        for name, entry in entries_of(event, true).items():
+        for name, entry in entries_of(event, true, detector).items():
             entries[name].append(entry)
         told.append((true_track(true).species, event.hypothesis))
     n, fitted = len(found.events), found.reconstructed
@@ -92,18 +96,32 @@ def placed_truth(path: Path, found: Reconstruction) -> tuple[EventFile, str]:
     return events, note.replace("placement", "truth")
 
 
-def entries_of(event: Reconstructed, truth: EventFile) -> dict[str, Entry]:
+def detector_of(found: Reconstruction) -> LArTPC | None:
+    """The detector of a file; None if that is not a TPC, or not told."""
+    run = found.native.run
+    detector = from_yaml(run.detector_config, run.detector_name) if run.detector_config else None
+    return detector if isinstance(detector, LArTPC) else None
+
+
+def entries_of(event: Reconstructed, truth: EventFile, detector: LArTPC | None = None) -> dict[str, Entry]:
     """What is measured of one event."""
-    true, found = true_track(truth), {}
-    if event.names:
-        found |= _of_track(event, true)
-        energy = true.energy
-    else:
-        energy = float(truth.columns["de"].sum())
+    if not event.names:
+        return _of_segments(event, truth, detector)
+    true = true_track(truth)
+    found = _of_track(event, true)
     de = np.asarray(event.segments.de, float)
-    found["charge_fraction"] = _relative(float(de.sum()), energy)
+    found["charge_fraction"] = _relative(float(de.sum()), true.energy)
     found["distance_mm"] = Entry(10 * distance(event, truth))
     return found
+
+
+def _of_segments(event: Reconstructed, truth: EventFile, detector: LArTPC | None) -> dict[str, Entry]:
+    compared = distances(event.segments, truth.segments, detector)
+    return {
+        "charge_fraction": _relative(1 + compared.charge_fraction, 1.0),
+        "distance_mm": Entry(compared.median),
+        "missed_fraction": Entry(1 - compared.covered),
+    }
 
 
 def _of_track(event: Reconstructed, true: TrueTrack) -> dict[str, Entry]:

@@ -5,7 +5,7 @@
     reconstruction/parameters/    name, unit, value, error (inf: the data do not tell)
     reconstruction/covariance/    row, column (numbers of parameters of the event), value
     reconstruction/hypotheses/    name, log_likelihood
-    reconstruction/segments/      more about every row of `segments`: de_error, x_error, ...
+    reconstruction/segments/      more about every row of `segments`: de_error, ...
 
 All are tables with `event_offsets`. Events that were not reconstructed have a reason and no segments.
 """

@@ -26,7 +26,7 @@ class Reconstructed:
     values: Float[np.ndarray, " k"] = field(default_factory=lambda: np.zeros(0))
     covariance: Float[np.ndarray, "k k"] = field(default_factory=lambda: np.zeros((0, 0)))
     columns: Mapping[str, tuple[Float[np.ndarray, " n"], str]] = field(default_factory=dict)
-    """More about every segment by name: values, unit (`de_error`, `x_error`, ...)."""
+    """More about every segment by name: values, unit (`de_error`, ...)."""
     log_likelihoods: Mapping[str, float] = field(default_factory=dict)
     """Greatest log-likelihood of each hypothesis (`muon`, `proton`, ...) that was fitted."""
     hypothesis: str = ""

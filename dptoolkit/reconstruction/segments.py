@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from dptoolkit.charge.pixels import PixelPlane
 from dptoolkit.charge.wire_response import TICKS
@@ -27,13 +26,14 @@ from dptoolkit.detector import LArTPC
 from dptoolkit.events import Segments, bucket, pad, segments_from_arrays, take
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
-from dptoolkit.inference.local import LocalGaussNewton, local_curvature, solver
+from dptoolkit.inference.local import LocalGaussNewton
 from dptoolkit.inference.losses import AbstractLoss, ColouredChi2, MultiScale
 from dptoolkit.inference.pad_hits import PadHits
 from dptoolkit.inference.priors import WithPrior
 from dptoolkit.inference.problem import Problem
 from dptoolkit.reconstruction.lines import points_of
 from dptoolkit.reconstruction.result import NotReconstructed, Reconstructed
+from dptoolkit.reconstruction.segment_errors import energy_errors, neighbours
 from dptoolkit.reconstruction.skeleton import Skeleton, skeleton
 from dptoolkit.reconstruction.smoothness import Smooth
 from dptoolkit.reconstruction.tomography import wire_points
@@ -50,7 +50,7 @@ LEAST_POINTS = 2
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """How segments are found and fitted. Lengths in cm; None: by the pitch of the detector."""
+    """How segments are found and fitted. Lengths in cm unless they say so; None: by the pitch."""
 
     spacing: float | None = None
     """Distance of nodes: 1.3 pitches."""
@@ -58,11 +58,13 @@ class SegmentSettings:
     """Farthest points that belong together: 2.6 pitches, 1 cm at least."""
     step: float | None = None
     """Length of the lines into which segments are cut in the fit: a third of a pitch."""
-    near: float | None = None
-    """Nodes and segments closer than this may act on the same data, for the probing: 2.2 pitches."""
+    near: float = 2.2
+    """Nodes and segments closer than this may act on the same data, for the preconditioner [pitches]."""
+    apart: float = 4.5
+    """The same of segments for their errors [pitches]."""
     coarse: bool = False
     """Whether a multi-scale loss comes first."""
-    max_steps: int = 12
+    max_steps: int = 40
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ def reconstruct_segments(
         except NothingFound as why:
             return NotReconstructed(number, str(why))
         result, problem = fit_segments(found, readout, detector, settings=settings, callback=callback)
-        errors = errors_of(problem, result, settings)
-    cloud: Any = problem.model(jnp.asarray(result.history[-1].z)).source
+        z = jnp.asarray(result.history[-1].z)
+        errors = energy_errors(problem, z, settings.apart * _pitch(detector))
+    cloud: Any = problem.model(z).source
     return Reconstructed(
         number=number,
         segments=take(cloud(), np.asarray(cloud.valid)),
@@ -185,7 +188,7 @@ def fit_segments(
     losses = [WithPrior(loss, prior) for loss in losses_for(model, settings.coarse)]
     first = Problem(Experiment(model, found.cloud), FREE, losses[0], observed)
     problems = [first, *(first.with_loss(loss) for loss in losses[1:])]
-    near = _near(found.cloud, _near_distance(detector, settings))
+    near = neighbours(found.cloud, settings.near * _pitch(detector))
     method = LocalGaussNewton(near=near, max_steps=settings.max_steps)
     return graduated(problems, method=method, callback=callback), problems[-1]
 
@@ -201,51 +204,6 @@ def losses_for(detector: LArTPC, coarse: bool) -> list[AbstractLoss]:
     return [MultiScale(4.0, 2, noise), exact] if coarse else [exact]
 
 
-def errors_of(
-    problem: Problem, result: FitResult, settings: SegmentSettings
-) -> dict[str, tuple[Float[np.ndarray, " n"], str]]:
-    """Standard errors of energies and of the middles of segments, by name, with units.
-
-    From the inverse of the curvature of data and prior, that of the data probed for parameters within
-    `settings.near` of each other: what is further apart is taken for independent.
-    """
-    z = jnp.asarray(result.history[-1].z)
-    cloud: Any = problem.model(z).source
-    matrix = local_curvature(problem, z, _near(cloud, _near_distance(problem.detector, settings)))
-    used = np.flatnonzero(matrix.diagonal() > 0)
-    among = np.ix_(used, used)
-    covariance = np.zeros((len(z), len(z)), np.float32)
-    covariance[among] = solver(csr_array(matrix[used][:, used]), 0.0)(np.eye(len(used)))
-    slopes = np.asarray(problem.coordinates.slopes(z), np.float32)
-    covariance *= np.outer(slopes, slopes)
-    valid, m = np.asarray(cloud.valid), 3 * len(cloud.seed)
-    found = {"de_error": (np.sqrt(np.diag(covariance)[m:])[valid], "MeV")}
-    first, last = cloud.first[valid], cloud.last[valid]
-    for axis, name in enumerate("xyz"):
-        a, b = 3 * first + axis, 3 * last + axis
-        variance = (covariance[a, a] + covariance[b, b] + 2 * covariance[a, b]) / 4
-        found[f"{name}_error"] = (np.sqrt(np.maximum(variance, 0.0)), "cm")
-    return found
-
-
-def _near(cloud: SegmentCloud, distance: float) -> csr_array:
-    """Which coordinates of a fit may act on the same data: of nodes and edges within `distance` [cm]."""
-    nodes = np.asarray(cloud.nodes, float)
-    valid = np.asarray(cloud.valid)
-    middle = (nodes[cloud.first] + nodes[cloud.last]) / 2
-    places = np.concatenate([np.repeat(nodes, 3, axis=0), middle])
-    used = np.isin(np.arange(len(nodes)), [cloud.first[valid], cloud.last[valid]])
-    rows = np.flatnonzero(np.concatenate([np.repeat(used, 3), valid]))
-    tree = KDTree(places[rows])
-    pairs = tree.query_pairs(distance, output_type="ndarray")
-    one, two = (
-        np.concatenate([part, np.arange(len(rows))])
-        for part in (np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]]))
-    )
-    k = len(places)
-    return csr_array((np.ones(len(one)), (rows[one], rows[two])), shape=(k, k))
-
-
 def _bright(found: Skeleton) -> Skeleton:
     """Without pieces that hold less than `LEAST_CHARGE`."""
     m = len(found.nodes)
@@ -255,10 +213,6 @@ def _bright(found: Skeleton) -> Skeleton:
     kept = charge[piece[found.edges[:, 0]]] >= LEAST_CHARGE
     used, edges = np.unique(found.edges[kept], return_inverse=True)
     return Skeleton(found.nodes[used], edges.reshape(-1, 2), found.charge[kept])
-
-
-def _near_distance(detector: LArTPC, settings: SegmentSettings) -> float:
-    return settings.near or 2.2 * _pitch(detector)
 
 
 def _pitch(detector: LArTPC) -> float:

@@ -2,8 +2,8 @@
 
 A line that goes on turns little, by multiple scattering; its energy loss changes little from one segment to
 the next, by fluctuations; its nodes stay evenly spread, as only the line they make is seen; and all of it
-is near where it was found. Differences are counted softly, beyond about one width linearly, so that a hard
-scatter, a stopping particle or a delta electron costs little. At a vertex, where more than two segments
+is near where it was found. Angles and energies are counted softly, beyond about one width linearly, so that a
+hard scatter, a stopping particle or a delta electron costs little. At a vertex, where more than two segments
 meet, nothing is expected of the angles.
 """
 
@@ -39,8 +39,10 @@ class Smooth(AbstractPrior):
     """Angle of a line after 1 cm, growing with the root of the length [rad]: a muon of 150 MeV."""
     fluctuation: float = eqx.field(static=True, default=0.4)
     """Of ln dE/dx from one segment to the next."""
-    spread: float = eqx.field(static=True, default=0.2)
-    """Of ln length; three times that at the ends."""
+    spread: float = eqx.field(static=True, default=0.05)
+    """Of ln length from one segment to the next, over what was found; ten times that at the ends."""
+    stretch: float = eqx.field(static=True, default=0.5)
+    """Of ln length around what was found: a line found crooked is shorter when it is straight."""
     found: float = eqx.field(static=True, default=0.5)
     """Distance of a node from where it was found [cm]."""
     charge: float = eqx.field(static=True, default=2.0)
@@ -71,13 +73,13 @@ class Smooth(AbstractPrior):
         valid = jnp.asarray(cloud.valid)
         length = jnp.where(valid, lengths_of(cloud.steps), 1.0)
         stretched = jnp.log(jnp.maximum(length, 1e-3) / jnp.asarray(self.length, real))
-        width = jnp.where(self.is_end, 3 * self.spread, self.spread)
         change = jnp.log(cloud.de / jnp.asarray(self.energy, real))
         return jnp.concatenate(
             [
                 self._bends(cloud).ravel(),
                 self._changes(cloud, length),
-                jnp.where(valid, soft_residual(stretched / width), 0.0),
+                self._slides(stretched),
+                jnp.where(valid, stretched / self.stretch, 0.0),
                 (cloud.shift / self.found).ravel(),
                 jnp.where(valid, change / self.charge, 0.0),
             ]
@@ -98,6 +100,13 @@ class Smooth(AbstractPrior):
         dedx = jnp.log(cloud.de / jnp.maximum(length, 1e-3))
         change = dedx[self.edges[:, 1]] - dedx[self.edges[:, 0]]
         return jnp.where(self.real, soft_residual(change / self.fluctuation), 0.0)
+
+    def _slides(self, stretched: Float[Array, " n"]) -> Float[Array, " k"]:
+        """Neighbours that grew by different factors: nodes that slid along their line."""
+        at_end = jnp.asarray(self.is_end)[self.edges].any(axis=1)
+        width = jnp.where(at_end, 10 * self.spread, self.spread)
+        change = stretched[self.edges[:, 1]] - stretched[self.edges[:, 0]]
+        return jnp.where(self.real, change / width, 0.0)
 
     def _safe(self, length: Float[Array, " k"]) -> Float[Array, " k"]:
         return jnp.where(self.real, jnp.maximum(length, 1e-3), 1.0)

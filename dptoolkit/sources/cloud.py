@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from dptoolkit.events import Segments, bucket
 from dptoolkit.params import Component, param
 
-SMALLEST = 64
+SMALLEST = 128
 """Least padded number of nodes and of edges: few sizes mean few compilations."""
 
 

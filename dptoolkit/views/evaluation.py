@@ -6,7 +6,7 @@ import holoviews as hv
 import numpy as np
 
 from dptoolkit.io.event_file import EventFile
-from dptoolkit.reconstruction.evaluation import entries_of
+from dptoolkit.reconstruction.evaluation import detector_of, entries_of
 from dptoolkit.reconstruction.files import Reconstruction
 from dptoolkit.views.report import Section, Table, report_page
 
@@ -18,9 +18,10 @@ def evaluation_page(found: Reconstruction, truth: EventFile, report: dict[str, A
     """Self-contained HTML."""
     index = {int(number): i for i, number in enumerate(truth.event_numbers)}
     sizes: dict[str, list[float]] = {}
+    detector = detector_of(found)
     for event in found.reconstructed:
         true = truth.select(slice(index[event.number], index[event.number] + 1))
-        for name, entry in entries_of(event, true).items():
+        for name, entry in entries_of(event, true, detector).items():
             sizes.setdefault(name, []).append(entry.size)
     rows = [
         [name, *("" if report[name][c] is None else f"{report[name][c]:.4g}" for c in COLUMNS)]

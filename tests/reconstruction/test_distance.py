@@ -7,7 +7,7 @@ import pytest
 
 from dptoolkit.detector import LArTPC
 from dptoolkit.events import segments_from_arrays, shift
-from dptoolkit.reconstruction.distance import distances, quantile
+from dptoolkit.reconstruction.distance import distances, energy_nearest, quantile
 
 
 def line(n: int = 20, length: float = 10.0, energy: float = 20.0):
@@ -78,3 +78,12 @@ def test_no_charge_is_an_error_that_says_where() -> None:
 def test_a_quantile_is_that_of_the_weights() -> None:
     values, weight = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 6.0])
     assert quantile(values, weight, 0.5) == 2.0 and quantile(values, weight, 0.95) == 3.0
+
+
+def test_the_true_energy_is_dealt_to_what_is_nearest_and_none_is_lost() -> None:
+    """Four segments of a line found 1 mm beside it; the last is 1 cm too short and gets what is beyond it."""
+    found = shift(line(4), jnp.array([0.0, 0.1, 0.0]))
+    found = eqx.tree_at(lambda s: s.end, found, found.end.at[3, 0].add(-1.0))
+    assert energy_nearest(found, line(200)) == pytest.approx([5.0] * 4, abs=0.06)
+    alone = energy_nearest(line(1, 1.0, 1.0), line(200))
+    assert alone == pytest.approx([20.0])

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dptoolkit.events import segments_from_arrays
+from dptoolkit.detector import LArTPC
+from dptoolkit.events import segments_from_arrays, take
 from dptoolkit.io import Run, write_native
 from dptoolkit.io.event_file import EventFile
 from dptoolkit.io.native import Batch
 from dptoolkit.io.native_reader import NativeFile
 from dptoolkit.reconstruction import NotReconstructed, Reconstructed
-from dptoolkit.reconstruction.evaluation import distance, evaluate, interval, true_track
+from dptoolkit.reconstruction.evaluation import distance, entries_of, evaluate, interval, true_track
 from dptoolkit.reconstruction.files import Reconstruction
 
 ENERGY, MASS = 300.0, 105.6583755
@@ -88,6 +89,16 @@ def test_distance_is_to_the_nearest_charge_of_any_particle() -> None:
     )
     event = Reconstructed(0, segments)
     assert distance(event, truth(1)) < 0.02
+
+
+def test_segments_are_judged_where_the_detector_is_sensitive(small_wire: LArTPC) -> None:
+    """The track leaves at 37.5 of its 50 cm: all that can be found is found, a quarter of it is not there."""
+    inside = take(truth(1).segments, np.arange(75))
+    found = entries_of(Reconstructed(0, inside), truth(1), small_wire)
+    assert found["charge_fraction"].size < 1e-5 and found["missed_fraction"].size < 1e-3
+    assert found["distance_mm"].size < 0.1
+    everywhere = entries_of(Reconstructed(0, inside), truth(1))
+    assert everywhere["charge_fraction"].signed == pytest.approx(225 / 310 - 1)
 
 
 def test_what_is_missing_and_what_is_mistaken_is_counted() -> None:
