@@ -148,13 +148,14 @@ class LocalGaussNewton(AbstractMethod):
         """The next state if its step helps, the same with a shorter step if not, or the end."""
         memory = state.memory
         trial = state.z + jnp.asarray(np.clip(memory.move, -self.longest, self.longest), state.z.dtype)
+        nowhere = np.array_equal(trial, state.z)  # rounding left nothing of the step
         loss, gradient = problem.gradient(trial)
-        if np.isfinite(loss) and (loss < state.loss or state.expected_decrease < self.end):
+        if not nowhere and np.isfinite(loss) and (loss < state.loss or state.expected_decrease < self.end):
             damping = max(memory.damping / 5, self.damping / 10)
             reached = self._at(problem, trial, loss, memory._replace(gradient=gradient, damping=damping))
             if better(reached, state, self.end):
                 return reached
-        following = refused(state, short=SHORTER**tries < 0.1, last=tries == self.tries)
+        following = refused(state, short=SHORTER**tries < 0.1, last=nowhere or tries == self.tries)
         shorter = memory._replace(move=SHORTER * memory.move, damping=10 * memory.damping)
         return replace(following, memory=shorter)
 
