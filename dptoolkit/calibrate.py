@@ -20,6 +20,7 @@ from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, r
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
 from dptoolkit.inference.losses import AbstractResidualLoss, HitLikelihood, MultiScale
+from dptoolkit.inference.optimise import NEAR
 from dptoolkit.inference.problem import Problem
 from dptoolkit.io import (
     EventFile,
@@ -95,9 +96,14 @@ def calibrate(
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
 ) -> FitResult:
-    """Fit in `stages_of` the problem."""
+    """Fit in `stages_of` the problem; those of hits end near their minimum.
+
+    Those of waveforms do not: what is near for a blurred loss may be far for the likelihood.
+    """
+    stages = stages_of(problem)
+    near = NEAR if isinstance(problem.loss, HitLikelihood) else None
     return graduated(
-        stages_of(problem), method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint
+        stages, method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint, near=near
     )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit.atomic import write_with
-from dptoolkit.inference.optimise import NEAR, AbstractMethod, State, method_of
+from dptoolkit.inference.optimise import AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
 
@@ -134,14 +134,14 @@ def graduated(
     start: Mapping[str, Any] | np.ndarray | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
-    near: float | None = NEAR,
+    near: float | None = None,
     **options: Any,
 ) -> FitResult:
     """Fits one problem after the other, from easy to exact; each starts where the one before ended.
 
     Easy is one with a coarser loss (`with_loss`) or with fewer events (`part`); all have the same free
     parameters. The result is that of the last, with the history of all; `options` as for `fit`, and those
-    before the last end `near` their minimum. `callback` sees the point where a fit ends and the next begins
+    before the last may end `near` their minimum. `callback` sees the point where a fit ends and the next begins
     once for each of the two, with the same step.
     """
     past: list[Snapshot] = []
