@@ -141,8 +141,8 @@ def graduated(
 
     Easy is one with a coarser loss (`with_loss`) or with fewer events (`part`); all have the same free
     parameters. The result is that of the last, with the history of all; `options` as for `fit`, and those
-    before the last may end `near` their minimum. `callback` sees the point where a fit ends and the next begins
-    once for each of the two, with the same step.
+    before the last may end `near` their minimum. `callback` sees the point where a fit ends and the next
+    begins once for each of the two, with the same step.
     """
     past: list[Snapshot] = []
     for number, problem in enumerate(problems):
