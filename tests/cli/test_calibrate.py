@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dptoolkit.cli.describe import parse_assignments
+from dptoolkit.cli.options import paths
+
 FREE = "recombination.a,field.strength"
 
 
@@ -82,3 +85,11 @@ def test_wrong_inputs_leave_no_folder_and_with_force_remove_nothing(
     (output / "checkpoint.0.npz").write_bytes(b"of an earlier fit")
     assert cli("calibrate", *words, "--toy-truth", "random", "-o", output, "--force").exit_code == 2
     assert (output / "checkpoint.0.npz").read_bytes() == b"of an earlier fit"
+
+
+def test_paths_with_and_without_the_prefix_of_the_detector_are_the_same() -> None:
+    """The truth of a toy was looked up by one and made with the other."""
+    assert paths("detector.drift.lifetime, field.strength") == ["drift.lifetime", "field.strength"]
+    assert parse_assignments(["detector.drift.lifetime=1 ms"]) == {"drift.lifetime": "1 ms"}
+    with pytest.raises(ValueError, match="is set twice"):
+        parse_assignments(["detector.drift.lifetime=1 ms", "drift.lifetime=2 ms"])
