@@ -54,7 +54,8 @@ class ToyFit:
         if unknown:
             raise ValueError(f"truth: {unknown[0]} is free and has no true value; a pull needs one")
         columns = {name: tuple(float(getattr(row, name)) for row in rows) for name in PARTS if name != "pull"}
-        scales = [problem.infos[name.split("[")[0]].scale for name in problem.names]
+        sizes = {path: start.size for path, start in problem.coordinates.start.items()}
+        scales = [problem.infos[path].scale for path in problem.paths for _ in range(sizes[path])]
         parts = zip(scales, *(columns[name] for name in ("estimate", "truth", "error")), strict=True)
         columns["pull"] = tuple(pull_of(*part) for part in parts)
         names, units = tuple(row.path for row in rows), tuple(row.unit for row in rows)
