@@ -277,7 +277,8 @@ class Problem:
         extra, observed = align(self.observed[number], like)
         if self.loss.sequential:
             layout = self.detector.given(layout, observed)
-        return Batch(self.sources[number], layout, extra, observed)
+        share = jnp.asarray(1 / len(self.sources), self.start.dtype)
+        return Batch(self.sources[number], layout, extra, observed, share)
 
     def _at_all(self, function: Any, points: Any) -> list[np.ndarray]:
         """The results of `function` of (*setup, z, batch), summed over batches; each has n rows."""
