@@ -89,12 +89,13 @@ def set_parameters(detector: Any, assignments: list[str]) -> Any:
 
 
 def parse_assignments(assignments: list[str]) -> Mapping[str, str]:
-    """PATH=VALUE texts as a mapping."""
+    """PATH=VALUE texts as a mapping; a path without the prefix `detector.` is that of the detector."""
     changes: dict[str, str] = {}
     for text in assignments:
         path, equals, value = (part.strip() for part in text.partition("="))
         if not (path and equals and value):
             raise ValueError(f"--set {text!r}: expected PATH=VALUE such as drift.lifetime='3 ms'")
+        path = path.removeprefix("detector.")
         if path in changes:
             raise ValueError(f"--set {text!r}: {path} is set twice; give one value")
         changes[path] = value

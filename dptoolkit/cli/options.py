@@ -37,8 +37,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace existing results."
 
 
 def paths(free: str | None) -> list[str]:
-    """The parameters that --free names."""
-    return [path.strip() for path in (free or "").split(",") if path.strip()]
+    """The parameters that --free names, without the prefix `detector.`."""
+    return [path.strip().removeprefix("detector.") for path in (free or "").split(",") if path.strip()]
 
 
 def check_words(method: str, loss: str) -> None:
