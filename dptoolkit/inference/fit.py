@@ -145,6 +145,7 @@ def graduated(
     begins once for each of the two, with the same step.
     """
     past: list[Snapshot] = []
+    result: FitResult | None = None
     for number, problem in enumerate(problems):
         name = None if checkpoint is None else Path(checkpoint).with_suffix(f".{number}.npz")
         first = len(past)
@@ -155,13 +156,24 @@ def graduated(
 
         final = number == len(problems) - 1
         enough = None if final else near
-        result = fit(problem, start=start, callback=tell, checkpoint=name, near=enough, **options)
+        try:
+            result = fit(problem, start=start, callback=tell, checkpoint=name, near=enough, **options)
+        except KeyboardInterrupt:  # before the first point of this stage was known
+            if result is None:
+                raise
+            past.append(replace(result.history[-1], stage=number - 1))
+            result = FitResult(None, [], False, INTERRUPTED)
+            break
+        if problem.loss is not problems[-1].loss:
+            result = replace(result, uncertainty=None)  # of another loss
         start = result.history[-1].z
         last = final or result.stopped in (INTERRUPTED, BY_CALLER)
         kept = result.history if last else result.history[:-1]
         past += [replace(snapshot, stage=number) for snapshot in kept]
         if last:
             break
+    if result is None:
+        raise ValueError("problems: expected at least one")
     history = [replace(snapshot, step=step) for step, snapshot in enumerate(past)]
     return replace(result, history=history)
 

@@ -175,10 +175,16 @@ class ConjugateGaussNewton(AbstractMethod):
     def step(self, problem: Problem, state: State) -> State:
         gradient, damping = state.memory
         product = problem.curvature(state.z)
-        for _ in range(8):
-            move, expected = conjugate(lambda v, d=damping: product(v) + d * v, -gradient, self.products)
-            if expected < self.tolerance:
-                return _end(state, True, _small(expected, self.tolerance))
+
+        def solved(damping: float) -> tuple[np.ndarray, float]:
+            return conjugate(lambda v: product(v) + damping * v, -gradient, self.products)
+
+        move, expected = solved(min(damping, self.damping))  # more damping would hide what is left
+        if expected < self.tolerance:
+            return _end(state, True, _small(expected, self.tolerance))
+        for number in range(8):
+            if number or damping > self.damping:
+                move, _ = solved(damping)
             trial = state.z + jnp.asarray(move, state.z.dtype)
             loss, slope = problem.gradient(trial)
             if np.isfinite(loss) and loss < state.loss:

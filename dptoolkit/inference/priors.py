@@ -38,7 +38,7 @@ class Known(AbstractPrior):
 
 
 class WithPrior(AbstractResidualLoss):
-    """A loss together with a prior, in one sum: of a source, as every batch of events adds it."""
+    """A loss together with a prior, in one sum: a problem of many batches of events counts the prior once."""
 
     loss: AbstractLoss
     known: AbstractPrior

@@ -5,8 +5,9 @@ written against `Problem`.
 """
 
 import copy
+import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,12 +103,19 @@ class Problem:
         return jnp.zeros(len(self.coordinates), jnp.result_type(float))
 
     @property
+    def held(self) -> dict[int, float]:
+        """Coordinates that are held, by number, with their values."""
+        return dict(self._held)
+
+    @property
     def identity(self) -> str:
-        """A digest of data, loss, detector and start: two problems that share it are the same."""
-        digest = hashlib.sha256(repr((self.paths, type(self.loss).__name__)).encode())
-        arrays = eqx.filter((self.detector, self.loss, self.sources, self.observed), eqx.is_array_like)
-        for leaf in jax.tree.leaves(arrays):
-            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+        """A digest of data, loss, detector, start and settings: two problems that share it are the same."""
+        parts = self.detector, self.loss, self.sources, self.observed
+        words = self.paths, sorted(self._held.items()), list(settings(parts))
+        digest = hashlib.sha256(repr(words).encode())
+        for leaf in jax.tree.leaves(eqx.filter(parts, eqx.is_array_like)):
+            array = np.ascontiguousarray(np.asarray(leaf))
+            digest.update(repr((array.shape, array.dtype)).encode() + array.tobytes())
         return digest.hexdigest()[:16]
 
     def with_loss(self, loss: AbstractLoss) -> "Problem":
@@ -277,7 +285,8 @@ class Problem:
         extra, observed = align(self.observed[number], like)
         if self.loss.sequential:
             layout = self.detector.given(layout, observed)
-        return Batch(self.sources[number], layout, extra, observed)
+        share = jnp.asarray(1 / len(self.sources), self.start.dtype)
+        return Batch(self.sources[number], layout, extra, observed, share)
 
     def _at_all(self, function: Any, points: Any) -> list[np.ndarray]:
         """The results of `function` of (*setup, z, batch), summed over batches; each has n rows."""
@@ -295,6 +304,24 @@ class Problem:
             raise ValueError(
                 f"{type(self.loss).__name__} has no residuals; use a method by gradient (adam, lbfgs)"
             )
+
+
+def settings(part: Any, name: str = "") -> Iterator[str]:
+    """NAME=VALUE of the static fields of all modules in `part` that are numbers or words, and their types."""
+    if isinstance(part, eqx.Module):
+        yield f"{name}: {type(part).__name__}"
+        for one in dataclasses.fields(part):
+            value, own = getattr(part, one.name, None), f"{name}.{one.name}"
+            if one.metadata.get("static") and isinstance(value, bool | int | float | str | tuple | None):
+                yield f"{own}={value!r}"
+            else:
+                yield from settings(value, own)
+    elif isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from settings(value, f"{name}[{key!r}]")
+    elif isinstance(part, list | tuple):
+        for number, value in enumerate(part):
+            yield from settings(value, f"{name}[{number}]")
 
 
 def _summed(parts: list[Any]) -> np.ndarray:

@@ -181,6 +181,7 @@ class ProfiledProblem(Problem):
             value, slope = value_and_grad_of(self.detector, joint, self.loss, zn, block.batch)
             total += float(value) + self._prior(number, block.n)[0]
             slopes += np.asarray(slope, float)[: len(slopes)]
+        slopes[list(self.held)] = 0.0
         return total, slopes
 
     def losses(self, points: Any) -> np.ndarray:
@@ -190,7 +191,8 @@ class ProfiledProblem(Problem):
         return [self.normal(jnp.asarray(z, self.start.dtype)) for z in np.atleast_2d(points)]
 
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
-        matrix = self.normal(z).matrix
+        matrix, held = self.normal(z).matrix.copy(), list(self.held)
+        matrix[held], matrix[:, held] = 0.0, 0.0
         return lambda v: matrix @ v
 
     def hessian(self, z: Vector) -> np.ndarray:

@@ -20,7 +20,8 @@ from dptoolkit.inference import (
     from_hessian,
     graduated,
 )
-from dptoolkit.inference.optimise import NO_DIRECTION, State, _better
+from dptoolkit.inference.optimise import NEAR, NO_DIRECTION, ConjugateGaussNewton, State, _better
+from dptoolkit.inference.uncertainty import Uncertainty
 from tests.inference.decay import NOISE, TRUTH, Charge, Decay, toy
 
 FULL = {f"detector.{path}": value for path, value in TRUTH.items()}
@@ -233,6 +234,52 @@ def test_a_held_coordinate_stays_with_every_method_and_the_others_find_their_min
     assert result.estimate["detector.lifetime"] == pytest.approx(
         alone.estimate["detector.lifetime"], rel=5e-3
     )
+
+
+def test_a_held_parameter_has_no_error_and_adds_none_to_the_others():
+    held = fit(toy(height=4.0, lifetime=8.0).holding({0: 0.0}))
+    alone = fit(toy(free=("lifetime",), height=4.0, lifetime=8.0))
+    assert held.error["detector.lifetime"] == pytest.approx(alone.error["detector.lifetime"], rel=0.02)
+    assert np.isnan(held.error["detector.height"]) and np.isnan(held.correlation[0]).all()
+    assert held.uncertainty is not None and len(held.uncertainty.eigenvalues) == 1
+
+
+def test_a_small_part_in_a_direction_that_nothing_determines_makes_an_error_infinite():
+    """The flat direction has 9 % of b: its variance, at least a million, is not left out."""
+    flat = np.array([np.sqrt(1 - 0.09**2), 0.09])
+    across = np.array([-flat[1], flat[0]])
+    matrix = np.outer(across, across) + 1e-12 * np.outer(flat, flat)
+    known = Uncertainty(("a", "b"), matrix, np.ones(2), {"a": (), "b": ()})
+    assert np.isinf(known.errors).all() and np.isnan(known.correlation).all()
+    apart = Uncertainty(("a", "b"), np.diag([0.0, 4.0]), np.ones(2), {"a": (), "b": ()})
+    assert np.isinf(apart.errors[0]) and apart.errors[1] == pytest.approx(0.5)
+
+
+def test_damping_from_steps_that_failed_is_not_taken_for_convergence(problem):
+    method = ConjugateGaussNewton()
+    begun = method.begin(problem, problem.start + 1.0)
+    gradient, _ = begun.memory
+    following = method.step(problem, replace(begun, memory=(gradient, 1e9)))
+    assert not following.converged and following.expected_decrease > 1
+
+
+def test_an_interrupt_while_a_later_stage_begins_returns_what_the_stages_before_found(problem):
+    easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    exact = problem.with_loss(GaussianChi2(noise=NOISE))
+    exact.watch = interrupted
+    result = graduated([easy, exact])
+    assert not result.converged and result.stopped == "interrupted" and result.uncertainty is None
+    alone = fit(easy, near=NEAR)
+    assert result.estimate == alone.estimate and result.steps == alone.steps
+
+
+def test_problems_with_other_settings_are_not_the_same(problem):
+    other = problem.with_loss(GaussianChi2(noise=2 * NOISE))
+    assert other.identity != problem.identity == toy().identity
 
 
 def test_the_errors_of_a_fit_whose_last_trial_failed_cost_no_further_derivatives(problem: Problem):

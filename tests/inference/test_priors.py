@@ -69,6 +69,20 @@ def test_value_gradient_and_curvature_hold_the_prior() -> None:
     assert one.prior_curvature(z)(np.ones(1)) + data == pytest.approx(normal.matrix[0], rel=1e-6)
 
 
+def test_many_batches_count_a_prior_of_the_detector_once() -> None:
+    """Three batches of four samples of 3 +- 1, and once 0 +- 0.5."""
+    observed = Level(offset=jnp.asarray(3.0))(jnp.asarray(0.0))
+    prior = Known("detector.offset", jnp.asarray(0.0), jnp.asarray(0.5))
+    whole = Problem(
+        [Experiment(Level(), Number())] * 3, ["offset"], WithPrior(GaussianChi2(1.0), prior), [observed] * 3
+    )
+    for n, one in ((3, whole), (2, whole.part(2))):
+        found = fit(one, method=GaussNewton(tolerance=1e-8))
+        error = 1 / np.sqrt(4 * n + 4)
+        assert found.estimate["detector.offset"] == pytest.approx(12 * n * error**2, abs=0.01 * error)
+        assert found.error["detector.offset"] == pytest.approx(error, rel=1e-5)
+
+
 def test_a_loss_without_residuals_says_so() -> None:
     prior = Known("source.value", jnp.asarray(0.0), jnp.asarray(1.0))
     one = problem(1.0).with_loss(WithPrior(SquaredDifference(), prior))
