@@ -20,6 +20,7 @@ from dptoolkit.cli.options import (
     Start,
     check_words,
     paths,
+    refuse,
 )
 from dptoolkit.cli.output import busy
 from dptoolkit.cli.results import (
@@ -33,8 +34,15 @@ from dptoolkit.cli.results import (
 )
 from dptoolkit.cli.shell import say
 
+OF_FIELD = ("resolution", "tracker", "t0_known", "comparisons")
+OF_RECORDED = ("t0", "dedx", "constants")
+OF_TOYS = ("toy_truth", "set_", "toy_detector", "noise", "place")
+OF_FITS = ("free", "start", "method", "loss")
+"""Options that mean nothing in the other kinds of calibration."""
+
 
 def calibrate(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Option(
@@ -152,6 +160,8 @@ def calibrate(
 
     check_file(data)
     if field:
+        others = {*OF_RECORDED, *OF_TOYS, *OF_FITS, "known_segments"} - {"set_", "place"}
+        refuse(context, sorted(others), "means nothing with --field")
         from dptoolkit.cache import enable_compilation_cache
         from dptoolkit.cli.field import Asked as AskedOfField
         from dptoolkit.cli.field import calibrate_field
@@ -161,16 +171,19 @@ def calibrate(
         return calibrate_field(
             output, AskedOfField(detector, data, events, place, set_ or [], seed, *known), resume
         )
+    refuse(context, OF_FIELD, "is for --field")
     toy_wanted = toy_truth is not None or bool(set_) or toy_detector is not None
     if not toy_wanted and not _is_recorded(data):
         raise typer.BadParameter(
             f"{data} holds no recorded read-out; to make a toy of its segments give a truth: "
             f"--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"
         )
-    if toy_wanted and known_segments:
-        raise typer.BadParameter("--known-segments is for recorded data; leave out --toy-truth and --set")
-    if known_segments and t0 is not None:
-        raise typer.BadParameter("--t0 is not needed with --known-segments, which say when; leave it out")
+    if toy_wanted:
+        refuse(context, ("known_segments", *OF_RECORDED), "is for recorded data; this is a toy")
+    else:
+        refuse(context, OF_TOYS, "is for toys; this is recorded data")
+    if known_segments:
+        refuse(context, ("t0", "dedx"), "is not needed with --known-segments, which say what happened")
     from dptoolkit.cache import enable_compilation_cache
 
     enable_compilation_cache()
@@ -186,10 +199,6 @@ def calibrate(
         asked = Asked(paths(free), parse_assignments(start or []), method, loss, events, t0, dedx, constants)
         chosen = calibrate_known if known_segments else calibrate_recorded
         return chosen(data, model, output, asked, resume)
-    if t0 is not None or constants is not None:
-        raise typer.BadParameter(
-            "--t0 and --constants are for recorded data; leave out --toy-truth and --set"
-        )
     chosen = _Options(model, paths(free), parse_assignments(start or []), noise, seed)
     maker = load_tpc(toy_detector) if toy_detector else model
     toy = chosen.toy(maker, toy_truth == "random", set_ or [])

@@ -1,5 +1,6 @@
 """Options that several commands share, and the checks of what they name."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,14 @@ Force = Annotated[bool, typer.Option("--force", help="Replace existing results."
 def paths(free: str | None) -> list[str]:
     """The parameters that --free names, without the prefix `detector.`."""
     return [path.strip().removeprefix("detector.") for path in (free or "").split(",") if path.strip()]
+
+
+def refuse(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """An error if any of these options was given, as it would mean nothing."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--{name.strip('_').replace('_', '-')} {why}; leave it out")
 
 
 def check_words(method: str, loss: str) -> None:

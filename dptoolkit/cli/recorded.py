@@ -79,15 +79,18 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     run = partial(fit, problem, method=method, checkpoint=output / "checkpoint.npz")
     result, seconds = run_with_progress(problem, run)
     rows = table(problem, result, None)
-    facts = _facts(recorded, model.name, sample, asked)
+    facts = _facts(recorded, model.name, sample, asked, medium.bias)
     z = problem.start + np.asarray(result.history[-1].z, problem.start.dtype)
     more = {"tracks": _tracks(problem, z, sample), "left_out": dict(sample.left_out), "seconds": seconds}
     write_results(output, problem, result, rows, facts, more)
     if result.uncertainty is not None:
-        constants = _constants(problem, result, recorded, model, sample, asked)
+        constants = _constants(problem, result, recorded, model, sample, asked, medium.bias)
         write_text(output / "constants.json", as_json("constants", constants.document()))
         say(f"{output / 'constants.json'}: written; simulate --constants takes it")
     say_results(problem, result, rows, seconds)
+    for number in problem.unfitted(z):
+        event = sample.tracks[number].number
+        say(f"WARNING: event {event}: the fit of its track did not end; check its residuals")
     found = residuals_of(problem, z, sample.tracks)
     sections = residual_sections(found.distance, found.charge, found.time, medium.channels)
     write_report(output, problem, result, rows, facts, sections)
@@ -123,7 +126,9 @@ def _time(text: str) -> float:
         raise ValueError(f"--t0 {text!r}: {error}; expected a time such as '0 us'") from None
 
 
-def _facts(recorded: Recorded, detector: str, sample: ControlSample, asked: Asked) -> dict[str, str]:
+def _facts(
+    recorded: Recorded, detector: str, sample: ControlSample, asked: Asked, bias: str
+) -> dict[str, str]:
     t0 = "of the file" if asked.t0 is None else asked.t0
     return {
         "detector": detector,
@@ -131,12 +136,14 @@ def _facts(recorded: Recorded, detector: str, sample: ControlSample, asked: Aske
         "tracks": str(len(sample.tracks)),
         "t0": t0,
         "energy_loss": asked.dedx,
+        **({"known bias": bias} if bias else {}),
     }
 
 
 def _tracks(problem: Any, z: Any, sample: ControlSample) -> list[dict[str, Any]]:
     """Every track as it was fitted: ends [cm], energy loss over that of the model."""
     rows = []
+    unfitted = problem.unfitted(z)
     for number, track in enumerate(sample.tracks):
         values, errors = problem.own_values(z, number), problem.own_errors(z, number)
         rows.append(
@@ -144,6 +151,7 @@ def _tracks(problem: Any, z: Any, sample: ControlSample) -> list[dict[str, Any]]
                 "event": track.number,
                 "stops": track.line.stops,
                 "hits": track.line.n_hits,
+                "fitted": number not in unfitted,
                 "start_cm": values["source.start"].tolist(),
                 "end_cm": values["source.end"].tolist(),
                 "energy_loss_scale": float(values["source.scale"]),
@@ -154,7 +162,13 @@ def _tracks(problem: Any, z: Any, sample: ControlSample) -> list[dict[str, Any]]
 
 
 def _constants(
-    problem: Any, result: Any, recorded: Recorded, model: Any, sample: ControlSample, asked: Asked
+    problem: Any,
+    result: Any,
+    recorded: Recorded,
+    model: Any,
+    sample: ControlSample,
+    asked: Asked,
+    bias: str,
 ) -> Constants:
     flat = np.asarray(problem.coordinates.flat(result.estimate), float)
     names = tuple(name.removeprefix("detector.") for name in problem.names)
@@ -175,5 +189,6 @@ def _constants(
             "loss": type(problem.loss).__name__,
             "energy_loss": asked.dedx,
             "converged": result.converged,
+            "known_bias": bias,
         },
     )

@@ -96,7 +96,8 @@ def fit(
     """Minimise the loss from `start` (values by path, coordinates, or the experiment as it is).
 
     `callback` sees every step and may raise `StopIteration` to end the fit. Ctrl-C returns what there is.
-    With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped.
+    With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped, and tells
+    `callback` the steps before.
     A fit that only prepares another ends `near` the minimum, where the loss is expected to fall by less than
     that; it has no uncertainty.
     """
@@ -107,12 +108,13 @@ def fit(
     stopped = f"no convergence in {limit} steps"
     try:
         points = steps(problem, method, start=start, max_steps=limit, checkpoint=checkpoint, past=history)
-        told = None
+        told = 0
         for snapshot, reached in points:
             state = reached
-            if callback is not None and snapshot is not told:
-                callback(snapshot)
-            told = snapshot
+            while told < len(history):
+                told += 1
+                if callback is not None:
+                    callback(history[told - 1])
             if near is not None and snapshot.expected_decrease < near:
                 return FitResult(None, history, True, f"the loss is expected to fall by less than {near:g}")
     except KeyboardInterrupt:
@@ -260,7 +262,8 @@ def _save(
         "identity": identity,
         "history": [_listed(snapshot) for snapshot in past],
     }
-    arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **method.saved(state)}
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
+    arrays |= method.saved(state) | problem.saved()
     write_with(path, lambda file: np.savez(file, **arrays))
 
 
@@ -283,7 +286,9 @@ def _resume(
                 f"{', '.join(problem.paths)} with {type(problem.loss).__name__}; remove it to start anew"
             )
         past.extend(_unlisted(snapshot) for snapshot in header["history"])
-        return method.restored(problem, {name: stored[name] for name in stored.files if name != "header"})
+        arrays = {name: stored[name] for name in stored.files if name != "header"}
+        problem.recall(arrays)
+        return method.restored(problem, arrays)
 
 
 def _listed(snapshot: Snapshot) -> dict[str, Any]:

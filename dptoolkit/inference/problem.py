@@ -36,6 +36,9 @@ from dptoolkit.inference.experiment import Batch, Experiment
 from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
 from dptoolkit.params import free, infos
 
+EDGE_WITHIN = 1e-6
+"""A coordinate is at the edge of its range when it is as near, in parts of the range."""
+
 Watch = Callable[[str, int, int], Any]
 """Told what is done to the batches of events, how many are done, and of how many."""
 
@@ -148,6 +151,20 @@ class Problem:
         fixed = jnp.array(list(self._held.values()), self.start.dtype)
         low, high = (jnp.asarray(edge, self.start.dtype) for edge in self.coordinates.reach())
         return low.at[index].set(fixed), high.at[index].set(fixed)
+
+    def at_edge(self, z: Vector) -> list[str]:
+        """Names of the parameters that a fit left at the edge of their bounds; what is held is none."""
+        low, high = (np.asarray(edge, float) for edge in self.reach())
+        margin = EDGE_WITHIN * (high - low)
+        edge = (np.asarray(z, float) <= low + margin) | (np.asarray(z, float) >= high - margin)
+        return [name for i, name in enumerate(self.names) if edge[i] and i not in self._held]
+
+    def saved(self) -> dict[str, np.ndarray]:
+        """What a checkpoint must hold of the problem, for a fit that goes on as if never stopped."""
+        return {}
+
+    def recall(self, stored: Mapping[str, np.ndarray]) -> None:
+        """Take up what was `saved`."""
 
     def values(self, z: Vector) -> dict[str, Array]:
         """Physical values at the coordinates z."""

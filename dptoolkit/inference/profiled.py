@@ -160,6 +160,23 @@ class ProfiledProblem(Problem):
         other._blocks = list(self._blocks)
         return other
 
+    def saved(self) -> dict[str, np.ndarray]:
+        found = {}
+        for number, block in enumerate(self._blocks):
+            if block is not None:
+                found |= {f"own{number}": block.n, f"own{number}_at": block.z}
+        return found
+
+    def recall(self, stored: Mapping[str, np.ndarray]) -> None:
+        for number in range(len(self.own)):
+            if f"own{number}" in stored:
+                z = jnp.asarray(stored[f"own{number}_at"], self.start.dtype)
+                self._blocks[number] = self._block(z, stored[f"own{number}"], number)
+
+    def unfitted(self, z: Vector) -> list[int]:
+        """Numbers of the events whose source is not at its best at z: the loss would still fall."""
+        return [i for i in range(len(self.own)) if self.block(z, i).expected >= TOLERANCE]
+
     def _computed(self, z: Vector) -> list[Normal]:
         """With the sources at their best."""
         found = []
