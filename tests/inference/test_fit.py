@@ -20,7 +20,7 @@ from dptoolkit.inference import (
     from_hessian,
     graduated,
 )
-from dptoolkit.inference.optimise import NEAR, NO_DIRECTION, ConjugateGaussNewton, State, _better
+from dptoolkit.inference.optimise import NO_DIRECTION, ConjugateGaussNewton, State, _better
 from dptoolkit.inference.uncertainty import Uncertainty
 from tests.inference.decay import NOISE, TRUTH, Charge, Decay, toy
 
@@ -273,7 +273,7 @@ def test_an_interrupt_while_a_later_stage_begins_returns_what_the_stages_before_
     exact.watch = interrupted
     result = graduated([easy, exact])
     assert not result.converged and result.stopped == "interrupted" and result.uncertainty is None
-    alone = fit(easy, near=NEAR)
+    alone = fit(easy)
     assert result.estimate == alone.estimate and result.steps == alone.steps
 
 
