@@ -36,7 +36,7 @@ from dptoolkit.cli.shell import say
 
 OF_FIELD = ("resolution", "tracker", "t0_known", "comparisons")
 OF_RECORDED = ("t0", "dedx", "constants")
-OF_TOYS = ("toy_truth", "set_", "toy_detector", "noise", "place")
+OF_TOYS = ("toy_truth", "set_", "toy_detector", "place")
 OF_FITS = ("free", "start", "method", "loss")
 """Options that mean nothing in the other kinds of calibration."""
 

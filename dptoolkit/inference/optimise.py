@@ -284,7 +284,7 @@ class FirstOrder(AbstractMethod):
         """The end, where the loss was least; a loss that only rose has no minimum there."""
         _, _, (first, best, at_best, _) = state.memory
         there = replace(state, z=at_best, loss=float(best))
-        if best >= first and state.loss > first + self.tolerance:
+        if best > first - self.tolerance and state.loss > first + self.tolerance:
             return _end(there, False, "the loss only rose from the start; lower the learning rate")
         return _end(there, True, f"the loss did not fall by {self.tolerance:g} in {self.patience} steps")
 

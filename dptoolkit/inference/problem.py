@@ -37,7 +37,11 @@ from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
 from dptoolkit.params import free, infos
 
 EDGE_WITHIN = 1e-6
-"""A coordinate is at the edge of its range when it is as near, in parts of the range."""
+"""A coordinate so near to the edge of its range is at it."""
+LAID_OUT = 64
+"""Batches of events that are laid out before their derivatives are computed."""
+MOST_KEPT = 2**31
+"""Bytes of events laid out at the last two points; if they need more, they are laid out anew each time."""
 
 Watch = Callable[[str, int, int], Any]
 """Told what is done to the batches of events, how many are done, and of how many."""
@@ -87,7 +91,7 @@ class Problem:
         self.coordinates = Coordinates.at(values, declared)
         self.watch: Watch = lambda what, done, total: None
         self._held: dict[int, float] = {}
-        self._stages: dict[bytes, list[Batch]] = {}
+        self._stages: dict[bytes, dict[int, Batch]] = {}
         self._last: dict[bytes, list[Normal]] = {}
 
     @property
@@ -155,8 +159,8 @@ class Problem:
     def at_edge(self, z: Vector) -> list[str]:
         """Names of the parameters that a fit left at the edge of their bounds; what is held is none."""
         low, high = (np.asarray(edge, float) for edge in self.reach())
-        margin = EDGE_WITHIN * (high - low)
-        edge = (np.asarray(z, float) <= low + margin) | (np.asarray(z, float) >= high - margin)
+        here = np.asarray(z, float)
+        edge = (here <= low + EDGE_WITHIN) | (here >= high - EDGE_WITHIN)
         return [name for i, name in enumerate(self.names) if edge[i] and i not in self._held]
 
     def saved(self) -> dict[str, np.ndarray]:
@@ -181,7 +185,7 @@ class Problem:
 
     def compared(self, z: Vector, number: int) -> tuple[Observables, Observables]:
         """(prediction, data) of a batch of events on the same rows, as the loss sees them."""
-        batch = self.batches(z)[number]
+        batch = self._batch_at(z, number)
         predicted = self.model(z, number)(layout=batch.layout)
         return extended(predicted, batch.extra), batch.observed
 
@@ -262,25 +266,33 @@ class Problem:
         return np.concatenate([np.asarray(r) for r in self._of_each("comparing", residuals_of, z)])
 
     def batches(self, z: Vector) -> list[Batch]:
-        """Events laid out at z, aligned with what was observed; on the host. The last few are kept."""
+        """Events laid out at z, aligned with what was observed; on the host."""
+        return [self._batch_at(z, number) for number in range(len(self.sources))]
+
+    def _batch_at(self, z: Vector, number: int) -> Batch:
+        """One of `batches`; those of the last two points are kept unless they need too much memory."""
         key = np.asarray(z).tobytes()
         if key not in self._stages:
-            self._stages = dict(list(self._stages.items())[-1:])
-            found = []
-            for number in range(len(self.sources)):
-                found.append(self._batch(z, number))
-                self.watch("laying out events", number + 1, len(self.sources))
-            self._stages[key] = found
-        return self._stages[key]
+            self._stages = dict([*list(self._stages.items())[-1:], (key, {})])
+        kept = self._stages[key]
+        if number in kept:
+            return kept[number]
+        batch = self._batch(z, number)
+        self.watch("laying out events", number + 1, len(self.sources))
+        if 2 * len(self.sources) * _bytes_of((batch.layout, batch.extra, batch.observed)) < MOST_KEPT:
+            kept[number] = batch
+        return batch
 
     def _of_each(self, what: str, function: Callable[..., Any], z: Vector, point: Any = None) -> list[Any]:
         """`function` of every batch laid out at z, at z or another `point`; `watch` is told."""
-        batches = self.batches(z)
-        parts: list[Any] = [None] * len(batches)
-        items = [(z if point is None else point, batch) for batch in batches]
-        for done, (number, part) in enumerate(of_each(function, self._setup, items)):
-            parts[number] = part
-            self.watch(what, done + 1, len(batches))
+        n = len(self.sources)
+        parts: list[Any] = [None] * n
+        for first in range(0, n, LAID_OUT):
+            numbers = range(first, min(first + LAID_OUT, n))
+            items = [(z if point is None else point, self._batch_at(z, number)) for number in numbers]
+            for done, (number, part) in enumerate(of_each(function, self._setup, items), start=first + 1):
+                parts[first + number] = part
+                self.watch(what, done, n)
         return parts
 
     def frozen(self, z: Vector) -> Callable[[Vector], Float[Array, ""]]:
@@ -339,6 +351,10 @@ def settings(part: Any, name: str = "") -> Iterator[str]:
     elif isinstance(part, list | tuple):
         for number, value in enumerate(part):
             yield from settings(value, f"{name}[{number}]")
+
+
+def _bytes_of(tree: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree) if hasattr(leaf, "nbytes"))
 
 
 def _summed(parts: list[Any]) -> np.ndarray:

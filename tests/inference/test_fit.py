@@ -127,6 +127,8 @@ def test_a_truth_beyond_the_bounds_leaves_the_parameter_at_its_edge():
     problem = Problem(Experiment(Decay(), Charge()), ["height"], GaussianChi2(noise=NOISE), observed)
     result = fit(problem)
     assert result.converged and 49.5 < result.estimate["detector.height"] <= 50.0
+    assert problem.at_edge(jnp.asarray(result.history[-1].z)) == ["detector.height"]
+    assert problem.at_edge(problem.start) == problem.holding({0: 0.0}).at_edge(problem.start) == []
 
 
 @pytest.mark.parametrize("method", ["gauss-newton", "gauss-newton-cg", "lbfgs", "adam"])
@@ -136,6 +138,48 @@ def test_a_fit_goes_on_exactly_where_it_was_stopped(method, tmp_path: Path):
     rest = fit(toy(), method=method, max_steps=6, checkpoint=tmp_path / "c.npz")
     assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
     assert rest.estimate == whole.estimate
+
+
+def test_a_caller_that_ends_a_fit_by_its_steps_so_far_ends_the_resumed_one_there_too(tmp_path: Path):
+    def patient():
+        losses = []
+
+        def tell(snapshot):
+            losses.append(snapshot.loss)
+            if len(losses) == 4:
+                raise StopIteration
+
+        return tell
+
+    first = fit(toy(), method="adam", callback=patient(), checkpoint=tmp_path / "c.npz")
+    again = fit(toy(), method="adam", callback=patient(), checkpoint=tmp_path / "c.npz")
+    assert first.steps == again.steps == 3 and first.estimate == again.estimate
+
+
+def test_stages_with_checkpoints_go_on_exactly_where_one_was_interrupted(problem, tmp_path: Path):
+    easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
+    whole = graduated([easy, problem])
+    for stop_at in (1, whole.steps - 1):
+
+        def interrupted(snapshot, stop_at=stop_at):
+            if snapshot.step == stop_at:
+                raise KeyboardInterrupt
+
+        name = tmp_path / f"c{stop_at}.npz"
+        part = graduated([easy, problem], callback=interrupted, checkpoint=name)
+        assert part.stopped == "interrupted" and part.steps == stop_at
+        rest = graduated([easy, problem], checkpoint=name)
+        assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
+        assert rest.estimate == whole.estimate and rest.converged
+
+
+def test_a_first_order_fit_returns_to_its_best_point_and_a_loss_that_only_rose_is_no_minimum(problem):
+    loud = fit(problem, method=FirstOrder(rule="adam", learning_rate=1.0, patience=20))
+    assert loud.converged and loud.loss == min(snapshot.loss for snapshot in loud.history)
+    lowest = fit(problem).history[-1].z
+    wild = fit(problem, start=lowest, method=FirstOrder(rule="adam", learning_rate=0.5, patience=5))
+    assert not wild.converged and "lower the learning rate" in wild.stopped
+    assert wild.loss == wild.history[0].loss and (wild.history[-1].z == wild.history[0].z).all()
 
 
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path):
