@@ -12,12 +12,14 @@ from dptoolkit import units
 from dptoolkit.atomic import write_text
 from dptoolkit.calibrate import Calibration, calibrate, known_events
 from dptoolkit.calibration_constants import Constants, config_digest, with_constants
+from dptoolkit.cli.describe import parse_priors
 from dptoolkit.cli.output import as_json, busy
 from dptoolkit.cli.results import (
     emptied,
     end,
     run_with_progress,
     say_results,
+    told,
     write_report,
     write_results,
 )
@@ -26,6 +28,7 @@ from dptoolkit.inference.calibration import table
 from dptoolkit.inference.fit import fit
 from dptoolkit.inference.losses import loss_of
 from dptoolkit.inference.optimise import GaussNewton
+from dptoolkit.inference.priors import informed
 from dptoolkit.io.recorded import Recorded
 from dptoolkit.recorded import (
     ControlSample,
@@ -48,6 +51,7 @@ class Asked:
 
     free: list[str]
     start: Mapping[str, str]
+    priors: list[str]
     method: str
     loss: str
     events: str
@@ -66,7 +70,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     if asked.t0 is not None:
         recorded = recorded.at(_time(asked.t0))
     calibration = RecordedCalibration(detector, asked.free, asked.start, asked.dedx)
-    calibration.paths  # noqa: B018 - a wrong path is refused before tracks are looked for
+    known = parse_priors(detector, asked.priors, calibration.paths)  # refused before tracks are looked for
     with busy("looking for tracks"):
         sample = control_sample(recorded, detector)
     say(f"{data}: {sample.note}")
@@ -75,6 +79,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
         say(f"note: {medium.bias}")
     emptied(output, resume)
     problem = calibration.problem(sample.tracks, None if asked.loss == "auto" else loss_of(asked.loss))
+    problem = informed(problem, known)
     method = GaussNewton(tolerance=TOLERANCE) if asked.method == "gauss-newton" else asked.method
     run = partial(fit, problem, method=method, checkpoint=output / "checkpoint.npz")
     result, seconds = run_with_progress(problem, run)
@@ -104,15 +109,16 @@ def calibrate_known(data: Path, model: Any, output: Path, asked: Asked, resume: 
         detector, note = with_constants(model, asked.constants)
         say(note)
     calibration = Calibration(detector, asked.free, noise=True, start=asked.start)
-    calibration.paths  # noqa: B018 - a wrong path is refused before anything is read
+    known = parse_priors(detector, asked.priors, calibration.paths)  # refused before anything is read
     batches, observed = known_events(data, detector, asked.events)
     emptied(output, resume)
     problem = calibration.problem(batches, observed)
     problem = problem if asked.loss == "auto" else problem.with_loss(loss_of(asked.loss))
+    problem = informed(problem, known)
     run = partial(calibrate, problem, method=asked.method, checkpoint=output / "checkpoint.npz")
     result, seconds = run_with_progress(problem, run)
     rows = table(problem, result, None)
-    facts = {"detector": model.name, "data": data.name, "segments": "known, of the file"}
+    facts = {"detector": model.name, "data": data.name, "segments": "known, of the file"} | told(asked.priors)
     write_results(output, problem, result, rows, facts, {"seconds": seconds})
     say_results(problem, result, rows, seconds)
     write_report(output, problem, result, rows, facts)
@@ -137,6 +143,7 @@ def _facts(
         "t0": t0,
         "energy_loss": asked.dedx,
         **({"known bias": bias} if bias else {}),
+        **told(asked.priors),
     }
 
 
@@ -186,7 +193,7 @@ def _constants(
         validity={"first_event": min(numbers), "last_event": max(numbers)},
         data={"file": recorded.path.name, "sha256": recorded.digest, "tracks": len(numbers)},
         method={
-            "loss": type(problem.loss).__name__,
+            "loss": type(problem.loss.alone).__name__,
             "energy_loss": asked.dedx,
             "converged": result.converged,
             "known_bias": bias,

@@ -67,7 +67,7 @@ def write_results(
     known = result.uncertainty
     document = {
         **facts,
-        "loss_name": type(problem.loss).__name__,
+        "loss_name": type(problem.loss.alone).__name__,
         "parameters": [asdict(row) for row in rows],
         "correlation": result.correlation.tolist(),
         "fisher_eigenvalues": [] if known is None else known.eigenvalues.tolist(),
@@ -119,6 +119,11 @@ def say_results(problem: Any, result: Any, rows: Sequence[Any], seconds: float) 
     left = result.history[-1].expected_decrease
     if not result.converged and left > 0:
         say(f"NOT at the minimum: the loss is still to fall by {left:.3g}; 1/2 is one standard error away")
+
+
+def told(priors: Sequence[str] | None) -> dict[str, str]:
+    """The priors that were asked for, as a fact about the fit."""
+    return {"priors": "; ".join(priors)} if priors else {}
 
 
 def at_bounds(problem: Any, result: Any) -> list[str]:

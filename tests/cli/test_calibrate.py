@@ -47,6 +47,10 @@ def test_a_toy_without_noise_gives_its_truth_back_and_the_results_are_written(
         (("-o", "OUT", "--toy-truth", "mine"), "expected random"),
         (("-o", "OUT", "--set", "drift.lifetim=1 ms"), "drift.lifetim"),
         (("-o", "OUT", "--toy-truth", "random", "--free", "drift.speed"), "drift.speed"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "quanta.w_ion=23 eV"), "'VALUE +- ERROR'"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "quanta.w_ion=23 eV +- 1 eV"), "is not free"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "drift.lifetime=2 ms +- 1 eV"), "error '1 eV'"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "drift.lifetime=2 ms +- 0 ms"), "a positive us"),
         (("-o", "OUT", "--toy-truth", "random", "--method", "newton"), "method 'newton' is unknown"),
         (("-o", "OUT", "--toy-truth", "random", "--loss", "chi3"), "loss 'chi3' is unknown"),
         (
