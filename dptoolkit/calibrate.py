@@ -19,7 +19,8 @@ from dptoolkit.events import Segments, SensorHits, Waveforms, bucket, pad
 from dptoolkit.inference.calibration import calibrated, in_stages, likelihood, random_truth
 from dptoolkit.inference.experiment import Experiment
 from dptoolkit.inference.fit import FitResult, Snapshot, graduated
-from dptoolkit.inference.losses import AbstractResidualLoss, HitLikelihood, MultiScale
+from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss, HitLikelihood, MultiScale
+from dptoolkit.inference.optimise import NEAR
 from dptoolkit.inference.problem import Problem
 from dptoolkit.io import (
     EventFile,
@@ -95,21 +96,27 @@ def calibrate(
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
 ) -> FitResult:
-    """Fit in `stages_of` the problem."""
+    """Fit in `stages_of` the problem; those of hits end near their minimum.
+
+    Those of waveforms do not: what is near for a blurred loss may be far for the likelihood.
+    """
+    stages = stages_of(problem)
+    near = NEAR if isinstance(problem.loss.alone, HitLikelihood) else None
     return graduated(
-        stages_of(problem), method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint
+        stages, method=method, max_steps=max_steps, callback=callback, checkpoint=checkpoint, near=near
     )
 
 
 def stages_of(problem: Problem) -> list[Problem]:
     """Few events before all, and before the likelihood a loss that pulls from further off."""
     stages = in_stages(problem)
-    easy = stages[0]
-    if _has_waveforms(problem) and isinstance(problem.loss, AbstractResidualLoss):
-        return [easy.with_loss(MultiScale(time, wires)) for time, wires in BLURS] + stages
-    if isinstance(problem.loss, HitLikelihood):
-        return [easy.with_loss(likelihood(problem.detector, problem.observed[0], noisy=False)), *stages]
-    return stages
+    easy, loss = stages[0], problem.loss
+    coarse: list[AbstractLoss] = []
+    if _has_waveforms(problem) and isinstance(loss.alone, AbstractResidualLoss):
+        coarse = [MultiScale(time, wires) for time, wires in BLURS]
+    elif isinstance(loss.alone, HitLikelihood):
+        coarse = [likelihood(problem.detector, problem.observed[0], noisy=False)]
+    return [*(easy.with_loss(loss.around(one)) for one in coarse), *stages]
 
 
 def batches_of(

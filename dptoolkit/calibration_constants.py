@@ -8,10 +8,10 @@ A JSON file, schema `dptoolkit.constants/1`:
                   included; null where the data say nothing
     validity      first and last event number of the data
     data          name and sha256 of the file, tracks: how many were used
-    method        in words: which model of the tracks, which loss
+    method        in words: which model of the tracks, which loss, what bias is known; whether it converged
 
 `with_constants` sets the values; it refuses another detector, and says when the configuration has changed
-since.
+since or the fit had not converged.
 """
 
 import hashlib
@@ -112,4 +112,6 @@ def with_constants(detector: AnyDetector, path: str | Path) -> tuple[AnyDetector
     note = f"constants: {', '.join(values)} from {Path(path).name}"
     if made_for.get("config_sha256") != config_digest(detector):
         note += f"; WARNING: the configuration of {detector.name} is not the one they were made with"
+    if not document.get("method", {}).get("converged", True):
+        note += "; WARNING: the fit that made them did not converge"
     return replace(detector, values), note

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dptoolkit.cli.describe import parse_assignments, set_parameters
+from dptoolkit.cli.describe import parse_assignments, parse_priors, set_parameters
 from dptoolkit.cli.options import (
     MAX_SEED,
     DetectorName,
@@ -16,10 +16,13 @@ from dptoolkit.cli.options import (
     Loss,
     Method,
     Place,
+    Prior,
     Resume,
     Start,
     check_words,
+    chosen,
     paths,
+    refuse,
 )
 from dptoolkit.cli.output import busy
 from dptoolkit.cli.results import (
@@ -28,10 +31,17 @@ from dptoolkit.cli.results import (
     folder_for,
     run_with_progress,
     say_results,
+    told,
     write_report,
     write_results,
 )
 from dptoolkit.cli.shell import say
+
+OF_FIELD = ("resolution", "tracker", "t0_known", "comparisons")
+OF_RECORDED = ("t0", "dedx", "constants")
+OF_TOYS = ("toy_truth", "set_", "toy_detector", "place")
+OF_FITS = ("free", "start", "prior", "method", "loss")
+"""Options that mean nothing in the other kinds of calibration."""
 
 
 def calibrate(
@@ -65,6 +75,7 @@ def calibrate(
     ] = False,
     free: Free = None,
     start: Start = None,
+    prior: Prior = None,
     t0: Annotated[
         str | None,
         typer.Option(
@@ -118,10 +129,14 @@ def calibrate(
     """Fit parameters of a detector to events, with errors and correlations.
 
     With --toy-truth or --set the segments of FILE make a toy, whose truth is known. Without, FILE is recorded
-    data: pixel hits and the t0 of each event; nothing else of it is read. Straight muons are found in them,
-    one an event, and fitted along, so that errors include what is not known of them. The drift speed
-    (field.strength) and diffusion are free only if --free names them; the speed needs a start within 1 %.
+    data: pixel hits or waveforms, and the t0 of each event; nothing else of it is read. Straight muons are
+    found in them, one an event, and fitted along, so that errors include what is not known of them. The drift
+    speed (field.strength) and diffusion are free only if --free names them; the speed needs a start within
+    1 %.
     With --known-segments the segments of FILE are taken for what happened, as in a challenge.
+
+    What data alone do not tell apart can be free with a --prior: --free recombination.a,quanta.w_ion --prior
+    'quanta.w_ion=23.6 eV +- 0.3 eV'.
 
     With --field cosmic muons of FILE are seen through a field that a space charge distorts (--set
     field.amplitude=0.03), as space points with the errors of --resolution, and a network in the detector
@@ -144,6 +159,7 @@ def calibrate(
 
       dptoolkit calibrate -d sbnd --field --data muons.h5 --seed 5 -o field
     """
+    given = chosen(calibrate, locals())
     output = folder_for(output, resume, force)
     check_words(method, loss)
     if toy_truth not in (None, "random"):
@@ -152,6 +168,8 @@ def calibrate(
 
     check_file(data)
     if field:
+        others = {*OF_RECORDED, *OF_TOYS, *OF_FITS, "known_segments"} - {"set_", "place"}
+        refuse(given, sorted(others), "means nothing with --field")
         from dptoolkit.cache import enable_compilation_cache
         from dptoolkit.cli.field import Asked as AskedOfField
         from dptoolkit.cli.field import calibrate_field
@@ -161,16 +179,19 @@ def calibrate(
         return calibrate_field(
             output, AskedOfField(detector, data, events, place, set_ or [], seed, *known), resume
         )
+    refuse(given, OF_FIELD, "is for --field")
     toy_wanted = toy_truth is not None or bool(set_) or toy_detector is not None
     if not toy_wanted and not _is_recorded(data):
         raise typer.BadParameter(
             f"{data} holds no recorded read-out; to make a toy of its segments give a truth: "
             f"--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"
         )
-    if toy_wanted and known_segments:
-        raise typer.BadParameter("--known-segments is for recorded data; leave out --toy-truth and --set")
-    if known_segments and t0 is not None:
-        raise typer.BadParameter("--t0 is not needed with --known-segments, which say when; leave it out")
+    if toy_wanted:
+        refuse(given, ("known_segments", *OF_RECORDED), "is for recorded data; this is a toy")
+    else:
+        refuse(given, OF_TOYS, "is for toys; this is recorded data")
+    if known_segments:
+        refuse(given, ("t0", "dedx"), "is not needed with --known-segments, which say what happened")
     from dptoolkit.cache import enable_compilation_cache
 
     enable_compilation_cache()
@@ -183,19 +204,16 @@ def calibrate(
     if not toy_wanted:
         from dptoolkit.cli.recorded import Asked, calibrate_known, calibrate_recorded
 
-        asked = Asked(paths(free), parse_assignments(start or []), method, loss, events, t0, dedx, constants)
-        chosen = calibrate_known if known_segments else calibrate_recorded
-        return chosen(data, model, output, asked, resume)
-    if t0 is not None or constants is not None:
-        raise typer.BadParameter(
-            "--t0 and --constants are for recorded data; leave out --toy-truth and --set"
-        )
-    chosen = _Options(model, paths(free), parse_assignments(start or []), noise, seed)
+        begun = parse_assignments(start or [], "--start")
+        asked = Asked(paths(free), begun, prior or [], method, loss, events, t0, dedx, constants)
+        run = calibrate_known if known_segments else calibrate_recorded
+        return run(data, model, output, asked, resume)
+    asked = _Options(model, paths(free), parse_assignments(start or [], "--start"), prior or [], noise, seed)
     maker = load_tpc(toy_detector) if toy_detector else model
-    toy = chosen.toy(maker, toy_truth == "random", set_ or [])
-    batches = chosen.batches(data, events, place)
+    toy = asked.toy(maker, toy_truth == "random", set_ or [])
+    batches = asked.batches(data, events, place)
     emptied(output, resume)
-    problem = chosen.problem(toy, *batches, loss)
+    problem = asked.problem(toy, *batches, loss)
     result, seconds = _fit(problem, method, output)
     _write(
         output,
@@ -203,7 +221,7 @@ def calibrate(
         result,
         toy,
         seconds,
-        _facts(detector, toy_detector, data, seed, noise, problem),
+        _facts(detector, toy_detector, data, seed, noise, problem) | told(prior),
         batches[0],
     )
     end(output, result)
@@ -260,10 +278,11 @@ def _budgets(problem: Any, result: Any, batches: list[Any]) -> list[Any]:
 class _Options:
     """The model and what is asked of it."""
 
-    def __init__(self, model: Any, free: list[str], start: Any, noise: bool, seed: int):
+    def __init__(self, model: Any, free: list[str], start: Any, priors: list[str], noise: bool, seed: int):
         from dptoolkit.calibrate import Calibration
 
         self.calibration = Calibration(model, free, noise, start)
+        self.known = parse_priors(model, priors, self.calibration.paths)
         self.seed = seed
 
     def toy(self, maker: Any, drawn: bool, assignments: list[str]) -> Any:
@@ -300,6 +319,7 @@ class _Options:
     def problem(self, toy: Any, batches: list[Any], numbers: list[int], loss: str) -> Any:
         from dptoolkit.cli.output import progress
         from dptoolkit.inference.losses import loss_of
+        from dptoolkit.inference.priors import informed
 
         say(f"simulating the toy: {len(batches)} batches of events")
         observed = []
@@ -308,7 +328,8 @@ class _Options:
                 observed.append(toy.observe(segments, number))
                 advance(len(observed), len(batches))
         problem = self.calibration.problem(batches, observed)
-        return problem if loss == "auto" else problem.with_loss(loss_of(loss))
+        problem = problem if loss == "auto" else problem.with_loss(loss_of(loss))
+        return informed(problem, self.known)
 
 
 def _facts(

@@ -1,6 +1,6 @@
 """`detectors` and `describe`: which detectors there are, and every number in them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -88,14 +88,41 @@ def set_parameters(detector: Any, assignments: list[str]) -> Any:
     return replace(detector, parse_assignments(assignments)) if assignments else detector
 
 
-def parse_assignments(assignments: list[str]) -> Mapping[str, str]:
-    """PATH=VALUE texts as a mapping."""
+def parse_assignments(assignments: list[str], option: str = "--set") -> Mapping[str, str]:
+    """PATH=VALUE texts of an option as a mapping; a path without prefix is that of the detector."""
     changes: dict[str, str] = {}
     for text in assignments:
         path, equals, value = (part.strip() for part in text.partition("="))
         if not (path and equals and value):
-            raise ValueError(f"--set {text!r}: expected PATH=VALUE such as drift.lifetime='3 ms'")
+            raise ValueError(f"{option} {text!r}: expected PATH=VALUE such as drift.lifetime='3 ms'")
+        path = path.removeprefix("detector.")
         if path in changes:
-            raise ValueError(f"--set {text!r}: {path} is set twice; give one value")
+            raise ValueError(f"{option} {text!r}: {path} is given twice; give one value")
         changes[path] = value
     return changes
+
+
+def parse_priors(detector: Any, texts: list[str], free: Collection[str]) -> dict[str, tuple[float, float]]:
+    """(value, standard error) by path of `--prior 'PATH=VALUE +- ERROR'`, which names what is `free`."""
+    import numpy as np
+
+    from dptoolkit import units
+    from dptoolkit.params import get, infos
+
+    known: dict[str, tuple[float, float]] = {}
+    for path, text in parse_assignments(texts, "--prior").items():
+        value, sign, error = (part.strip() for part in text.partition("+-"))
+        if not (value and sign and error):
+            raise ValueError(f"--prior {path}={text}: expected PATH='VALUE +- ERROR' with units")
+        if path not in free:
+            raise ValueError(f"--prior {path}: is not free; name it with --free; free are {', '.join(free)}")
+        mean = float(np.asarray(get(set_parameters(detector, [f"{path}={value}"]), path)))
+        unit = infos(detector)[path.split("[")[0]].unit
+        try:
+            width = float(units.parse(error, unit))
+        except ValueError as wrong:
+            raise ValueError(f"--prior {path}: error {error!r}: {wrong}") from None
+        if not width > 0:
+            raise ValueError(f"--prior {path}: the error is {error}; expected a positive {unit}")
+        known[path] = mean, width
+    return known

@@ -1,7 +1,9 @@
 """Options that several commands share, and the checks of what they name."""
 
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +31,14 @@ Start = Annotated[
     list[str] | None,
     typer.Option("--start", metavar="PATH=VALUE", help="Where a fit begins; default: as described."),
 ]
+Prior = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prior",
+        metavar="'PATH=VALUE +- ERROR'",
+        help="What is known of a free parameter from elsewhere; repeatable.",
+    ),
+]
 Method = Annotated[str, typer.Option("--method", help="gauss-newton, lbfgs, adam, ...")]
 Loss = Annotated[str, typer.Option("--loss", help="auto: the likelihood of the read-out; or its name.")]
 Place = Annotated[str, typer.Option("--place", metavar="HOW", help="As for simulate.")]
@@ -37,8 +47,21 @@ Force = Annotated[bool, typer.Option("--force", help="Replace existing results."
 
 
 def paths(free: str | None) -> list[str]:
-    """The parameters that --free names."""
-    return [path.strip() for path in (free or "").split(",") if path.strip()]
+    """The parameters that --free names, without the prefix `detector.`."""
+    return [path.strip().removeprefix("detector.") for path in (free or "").split(",") if path.strip()]
+
+
+def chosen(command: Callable[..., None], values: Mapping[str, Any]) -> set[str]:
+    """Names of the options of a command whose values are not their defaults."""
+    known = inspect.signature(command).parameters
+    return {name for name, value in values.items() if value not in (known[name].default, None, [])}
+
+
+def refuse(given: set[str], names: Iterable[str], why: str) -> None:
+    """An error if any of these options was given, as it would mean nothing."""
+    for name in names:
+        if name in given:
+            raise typer.BadParameter(f"--{name.strip('_').replace('_', '-')} {why}; leave it out")
 
 
 def check_words(method: str, loss: str) -> None:

@@ -12,12 +12,14 @@ from dptoolkit import units
 from dptoolkit.atomic import write_text
 from dptoolkit.calibrate import Calibration, calibrate, known_events
 from dptoolkit.calibration_constants import Constants, config_digest, with_constants
+from dptoolkit.cli.describe import parse_priors
 from dptoolkit.cli.output import as_json, busy
 from dptoolkit.cli.results import (
     emptied,
     end,
     run_with_progress,
     say_results,
+    told,
     write_report,
     write_results,
 )
@@ -26,6 +28,7 @@ from dptoolkit.inference.calibration import table
 from dptoolkit.inference.fit import fit
 from dptoolkit.inference.losses import loss_of
 from dptoolkit.inference.optimise import GaussNewton
+from dptoolkit.inference.priors import informed
 from dptoolkit.io.recorded import Recorded
 from dptoolkit.recorded import (
     ControlSample,
@@ -48,6 +51,7 @@ class Asked:
 
     free: list[str]
     start: Mapping[str, str]
+    priors: list[str]
     method: str
     loss: str
     events: str
@@ -66,7 +70,7 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
     if asked.t0 is not None:
         recorded = recorded.at(_time(asked.t0))
     calibration = RecordedCalibration(detector, asked.free, asked.start, asked.dedx)
-    calibration.paths  # noqa: B018 - a wrong path is refused before tracks are looked for
+    known = parse_priors(detector, asked.priors, calibration.paths)  # refused before tracks are looked for
     with busy("looking for tracks"):
         sample = control_sample(recorded, detector)
     say(f"{data}: {sample.note}")
@@ -75,19 +79,23 @@ def calibrate_recorded(data: Path, model: Any, output: Path, asked: Asked, resum
         say(f"note: {medium.bias}")
     emptied(output, resume)
     problem = calibration.problem(sample.tracks, None if asked.loss == "auto" else loss_of(asked.loss))
+    problem = informed(problem, known)
     method = GaussNewton(tolerance=TOLERANCE) if asked.method == "gauss-newton" else asked.method
     run = partial(fit, problem, method=method, checkpoint=output / "checkpoint.npz")
     result, seconds = run_with_progress(problem, run)
     rows = table(problem, result, None)
-    facts = _facts(recorded, model.name, sample, asked)
+    facts = _facts(recorded, model.name, sample, asked, medium.bias)
     z = problem.start + np.asarray(result.history[-1].z, problem.start.dtype)
     more = {"tracks": _tracks(problem, z, sample), "left_out": dict(sample.left_out), "seconds": seconds}
     write_results(output, problem, result, rows, facts, more)
     if result.uncertainty is not None:
-        constants = _constants(problem, result, recorded, model, sample, asked)
+        constants = _constants(problem, result, recorded, model, sample, asked, medium.bias)
         write_text(output / "constants.json", as_json("constants", constants.document()))
         say(f"{output / 'constants.json'}: written; simulate --constants takes it")
     say_results(problem, result, rows, seconds)
+    for number in problem.unfitted(z):
+        event = sample.tracks[number].number
+        say(f"WARNING: event {event}: the fit of its track did not end; check its residuals")
     found = residuals_of(problem, z, sample.tracks)
     sections = residual_sections(found.distance, found.charge, found.time, medium.channels)
     write_report(output, problem, result, rows, facts, sections)
@@ -101,15 +109,16 @@ def calibrate_known(data: Path, model: Any, output: Path, asked: Asked, resume: 
         detector, note = with_constants(model, asked.constants)
         say(note)
     calibration = Calibration(detector, asked.free, noise=True, start=asked.start)
-    calibration.paths  # noqa: B018 - a wrong path is refused before anything is read
+    known = parse_priors(detector, asked.priors, calibration.paths)  # refused before anything is read
     batches, observed = known_events(data, detector, asked.events)
     emptied(output, resume)
     problem = calibration.problem(batches, observed)
     problem = problem if asked.loss == "auto" else problem.with_loss(loss_of(asked.loss))
+    problem = informed(problem, known)
     run = partial(calibrate, problem, method=asked.method, checkpoint=output / "checkpoint.npz")
     result, seconds = run_with_progress(problem, run)
     rows = table(problem, result, None)
-    facts = {"detector": model.name, "data": data.name, "segments": "known, of the file"}
+    facts = {"detector": model.name, "data": data.name, "segments": "known, of the file"} | told(asked.priors)
     write_results(output, problem, result, rows, facts, {"seconds": seconds})
     say_results(problem, result, rows, seconds)
     write_report(output, problem, result, rows, facts)
@@ -123,7 +132,9 @@ def _time(text: str) -> float:
         raise ValueError(f"--t0 {text!r}: {error}; expected a time such as '0 us'") from None
 
 
-def _facts(recorded: Recorded, detector: str, sample: ControlSample, asked: Asked) -> dict[str, str]:
+def _facts(
+    recorded: Recorded, detector: str, sample: ControlSample, asked: Asked, bias: str
+) -> dict[str, str]:
     t0 = "of the file" if asked.t0 is None else asked.t0
     return {
         "detector": detector,
@@ -131,12 +142,15 @@ def _facts(recorded: Recorded, detector: str, sample: ControlSample, asked: Aske
         "tracks": str(len(sample.tracks)),
         "t0": t0,
         "energy_loss": asked.dedx,
+        **({"known bias": bias} if bias else {}),
+        **told(asked.priors),
     }
 
 
 def _tracks(problem: Any, z: Any, sample: ControlSample) -> list[dict[str, Any]]:
     """Every track as it was fitted: ends [cm], energy loss over that of the model."""
     rows = []
+    unfitted = problem.unfitted(z)
     for number, track in enumerate(sample.tracks):
         values, errors = problem.own_values(z, number), problem.own_errors(z, number)
         rows.append(
@@ -144,6 +158,7 @@ def _tracks(problem: Any, z: Any, sample: ControlSample) -> list[dict[str, Any]]
                 "event": track.number,
                 "stops": track.line.stops,
                 "hits": track.line.n_hits,
+                "fitted": number not in unfitted,
                 "start_cm": values["source.start"].tolist(),
                 "end_cm": values["source.end"].tolist(),
                 "energy_loss_scale": float(values["source.scale"]),
@@ -154,7 +169,13 @@ def _tracks(problem: Any, z: Any, sample: ControlSample) -> list[dict[str, Any]]
 
 
 def _constants(
-    problem: Any, result: Any, recorded: Recorded, model: Any, sample: ControlSample, asked: Asked
+    problem: Any,
+    result: Any,
+    recorded: Recorded,
+    model: Any,
+    sample: ControlSample,
+    asked: Asked,
+    bias: str,
 ) -> Constants:
     flat = np.asarray(problem.coordinates.flat(result.estimate), float)
     names = tuple(name.removeprefix("detector.") for name in problem.names)
@@ -172,8 +193,9 @@ def _constants(
         validity={"first_event": min(numbers), "last_event": max(numbers)},
         data={"file": recorded.path.name, "sha256": recorded.digest, "tracks": len(numbers)},
         method={
-            "loss": type(problem.loss).__name__,
+            "loss": type(problem.loss.alone).__name__,
             "energy_loss": asked.dedx,
             "converged": result.converged,
+            "known_bias": bias,
         },
     )

@@ -14,6 +14,9 @@ from dptoolkit.cli.options import results_folder
 from dptoolkit.cli.output import as_json, busy
 from dptoolkit.cli.shell import INTERRUPTED, NOT_CONVERGED, say
 
+WRITTEN = ("result.json", "report.html", "constants.json", "detector.yaml")
+"""What a calibration leaves in its folder, but for checkpoints."""
+
 
 def folder_for(output: Path | None, resume: bool, force: bool) -> Path:
     """Where the results go; nothing is made or removed yet."""
@@ -24,11 +27,11 @@ def folder_for(output: Path | None, resume: bool, force: bool) -> Path:
 
 
 def emptied(output: Path, resume: bool) -> None:
-    """Make the folder, and remove its checkpoints unless the fit goes on from them."""
+    """Make the folder, and remove what an earlier fit left in it unless this one goes on from there."""
     output.mkdir(exist_ok=True)
     if not resume:
-        for path in checkpoints(output):
-            path.unlink()
+        for path in checkpoints(output) + [output / name for name in WRITTEN]:
+            path.unlink(missing_ok=True)
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -64,11 +67,12 @@ def write_results(
     known = result.uncertainty
     document = {
         **facts,
-        "loss_name": type(problem.loss).__name__,
+        "loss_name": type(problem.loss.alone).__name__,
         "parameters": [asdict(row) for row in rows],
         "correlation": result.correlation.tolist(),
         "fisher_eigenvalues": [] if known is None else known.eigenvalues.tolist(),
         "unidentifiable": [] if known is None else known.unidentifiable,
+        "at_bounds": at_bounds(problem, result),
         "steps": result.steps,
         "stopped": result.stopped,
         "converged": result.converged,
@@ -104,6 +108,8 @@ def say_results(problem: Any, result: Any, rows: Sequence[Any], seconds: float) 
         say(f"WARNING: estimates and errors are those of {used} of {n_batches} batches of events")
     for direction in [] if result.uncertainty is None else result.uncertainty.unidentifiable:
         say(f"WARNING: the data do not determine {direction}")
+    for name in at_bounds(problem, result):
+        say(f"WARNING: {name} stopped at the edge of its bounds; its error says nothing there")
     for row in rows:
         pull = "" if row.truth is None else f"   truth {row.truth:.5g} ({row.estimate / row.truth - 1:+.3%})"
         pull += "" if row.pull is None else f", pull {row.pull:+.2f}"
@@ -113,6 +119,16 @@ def say_results(problem: Any, result: Any, rows: Sequence[Any], seconds: float) 
     left = result.history[-1].expected_decrease
     if not result.converged and left > 0:
         say(f"NOT at the minimum: the loss is still to fall by {left:.3g}; 1/2 is one standard error away")
+
+
+def told(priors: Sequence[str] | None) -> dict[str, str]:
+    """The priors that were asked for, as a fact about the fit."""
+    return {"priors": "; ".join(priors)} if priors else {}
+
+
+def at_bounds(problem: Any, result: Any) -> list[str]:
+    """What the fit left at the edge of its bounds."""
+    return [name.removeprefix("detector.") for name in problem.at_edge(result.history[-1].z)]
 
 
 def end(output: Path, result: Any) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dptoolkit.events import Hits, Waveforms
 from dptoolkit.inference.alignment import Observables
+from dptoolkit.inference.coordinates import pull_of
 from dptoolkit.inference.fit import FitResult
 from dptoolkit.inference.losses import (
     AbstractLoss,
@@ -34,7 +35,7 @@ def random_truth(detector: Any, paths: Sequence[str], seed: int) -> dict[str, fl
     rng = np.random.default_rng(seed)
     known, values = infos(detector), {}
     for path in paths:
-        typical = known[path.removeprefix("detector.")].typical
+        typical = known[path.removeprefix("detector.").split("[")[0]].typical
         if typical is None:
             raise ValueError(f"{path}: has no typical range to draw a truth from; give one with --set")
         values[path] = float(rng.uniform(*typical))
@@ -70,7 +71,11 @@ def in_stages(problem: Problem) -> list[Problem]:
 
 @dataclass(frozen=True)
 class Row:
-    """A parameter of a calibration; `truth` and `pull` are None where the truth is unknown."""
+    """A parameter of a calibration; `truth` and `pull` are None where the truth is unknown.
+
+    Estimates scatter like a Gaussian in the scale that is fitted (1 / tau for a lifetime), so the pull is
+    taken there: (estimate - truth) / error where errors are small.
+    """
 
     path: str
     unit: str
@@ -92,18 +97,18 @@ def table(problem: Problem, result: FitResult, truth: Mapping[str, float] | None
         for path in problem.paths
         for _ in range(np.size(last[path]))
     ]
-    units = [problem.infos[path].unit for path in problem.paths for _ in range(np.size(last[path]))]
+    known_as = [problem.infos[path] for path in problem.paths for _ in range(np.size(last[path]))]
     errors = np.full(len(truths), np.nan) if result.uncertainty is None else result.uncertainty.errors
-    rows = zip(problem.names, units, truths, flat(first), flat(last), errors, strict=True)
+    rows = zip(problem.names, known_as, truths, flat(first), flat(last), errors, strict=True)
     return [
         Row(
             name.removeprefix("detector."),
-            unit,
+            info.unit,
             true,
             float(start),
             float(estimate),
             float(error),
-            None if true is None or not np.isfinite(error) else (float(estimate) - true) / float(error),
+            None if true is None or not np.isfinite(error) else pull_of(info.scale, estimate, true, error),
         )
-        for name, unit, true, start, estimate, error in rows
+        for name, info, true, start, estimate, error in rows
     ]

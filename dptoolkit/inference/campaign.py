@@ -1,9 +1,7 @@
 """Campaigns: the same fit to many toys, for what its errors are worth.
 
 If errors are right, pulls (estimate - truth) / error have mean 0 and width 1, and the truth lies within one
-error in 68.3 % of the toys. Estimates scatter like a Gaussian in the scale that is fitted (1 / tau for a
-lifetime), so pulls are taken there: for small errors it is all the same. A toy is a function of its seed,
-so rows do not depend on who computes them.
+error in 68.3 % of the toys. A toy is a function of its seed, so rows do not depend on who computes them.
 """
 
 import csv
@@ -17,7 +15,6 @@ import numpy as np
 from dptoolkit.atomic import write_text
 from dptoolkit.farm import as_done, farm
 from dptoolkit.inference.calibration import table
-from dptoolkit.inference.coordinates import pull_of
 from dptoolkit.inference.fit import INTERRUPTED, FitResult
 from dptoolkit.inference.problem import Problem
 from dptoolkit.workers import Progress
@@ -53,10 +50,7 @@ class ToyFit:
         unknown = [row.path for row in rows if row.truth is None]
         if unknown:
             raise ValueError(f"truth: {unknown[0]} is free and has no true value; a pull needs one")
-        columns = {name: tuple(float(getattr(row, name)) for row in rows) for name in PARTS if name != "pull"}
-        scales = [problem.infos[name.split("[")[0]].scale for name in problem.names]
-        parts = zip(scales, *(columns[name] for name in ("estimate", "truth", "error")), strict=True)
-        columns["pull"] = tuple(pull_of(*part) for part in parts)
+        columns = {name: tuple(_number(getattr(row, name)) for row in rows) for name in PARTS}
         names, units = tuple(row.path for row in rows), tuple(row.unit for row in rows)
         stopped = result.stopped
         return cls(seed, result.converged, result.steps, result.loss, stopped, names, units, **columns)
@@ -184,6 +178,10 @@ def _row(line: list[str], names: tuple[str, ...], units: tuple[str, ...]) -> Toy
     columns = {part: tuple(numbers[:, i].tolist()) for i, part in enumerate(PARTS)}
     flag = bool(int(converged))
     return ToyFit(int(seed), flag, int(steps), float(loss), stopped, tuple(names), tuple(units), **columns)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _summary(name: str, unit: str, pulls: np.ndarray, missed: np.ndarray) -> Pulls:

@@ -31,8 +31,9 @@ def predicted_of(detector: Any, coordinates: Any, z: Vector, batch: Batch) -> Ob
 
 
 def prior_of(detector: Any, coordinates: Any, loss: Any, z: Vector, batch: Batch) -> Array:
-    """The residuals of the loss's prior at z: none for most losses."""
-    return loss.prior(experiment_at(detector, batch.source, coordinates.values(z)))
+    """The residuals of the loss's prior at z, for the share of a batch: none for most losses."""
+    residuals = loss.prior(experiment_at(detector, batch.source, coordinates.values(z)))
+    return residuals * jnp.sqrt(batch.share)
 
 
 @eqx.filter_jit

@@ -58,3 +58,5 @@ class Batch(eqx.Module):
     layout: Any
     extra: Observables
     observed: Observables
+    share: Array
+    """Of the loss's prior that is counted here: all batches of a problem count it once, together."""

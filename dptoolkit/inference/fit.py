@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dptoolkit.atomic import write_with
-from dptoolkit.inference.optimise import NEAR, AbstractMethod, State, method_of
+from dptoolkit.inference.optimise import AbstractMethod, State, method_of
 from dptoolkit.inference.problem import Problem
 from dptoolkit.inference.uncertainty import Uncertainty, uncertainty
 
@@ -96,7 +96,8 @@ def fit(
     """Minimise the loss from `start` (values by path, coordinates, or the experiment as it is).
 
     `callback` sees every step and may raise `StopIteration` to end the fit. Ctrl-C returns what there is.
-    With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped.
+    With a `checkpoint` every step is saved there; a fit that finds one goes on as if never stopped, and tells
+    `callback` the steps before.
     A fit that only prepares another ends `near` the minimum, where the loss is expected to fall by less than
     that; it has no uncertainty.
     """
@@ -107,12 +108,13 @@ def fit(
     stopped = f"no convergence in {limit} steps"
     try:
         points = steps(problem, method, start=start, max_steps=limit, checkpoint=checkpoint, past=history)
-        told = None
+        told = 0
         for snapshot, reached in points:
             state = reached
-            if callback is not None and snapshot is not told:
-                callback(snapshot)
-            told = snapshot
+            while told < len(history):
+                told += 1
+                if callback is not None:
+                    callback(history[told - 1])
             if near is not None and snapshot.expected_decrease < near:
                 return FitResult(None, history, True, f"the loss is expected to fall by less than {near:g}")
     except KeyboardInterrupt:
@@ -134,17 +136,18 @@ def graduated(
     start: Mapping[str, Any] | np.ndarray | None = None,
     callback: Callable[[Snapshot], Any] | None = None,
     checkpoint: str | Path | None = None,
-    near: float | None = NEAR,
+    near: float | None = None,
     **options: Any,
 ) -> FitResult:
     """Fits one problem after the other, from easy to exact; each starts where the one before ended.
 
     Easy is one with a coarser loss (`with_loss`) or with fewer events (`part`); all have the same free
     parameters. The result is that of the last, with the history of all; `options` as for `fit`, and those
-    before the last end `near` their minimum. `callback` sees the point where a fit ends and the next begins
-    once for each of the two, with the same step.
+    before the last may end `near` their minimum. `callback` sees the point where a fit ends and the next
+    begins once for each of the two, with the same step.
     """
     past: list[Snapshot] = []
+    result: FitResult | None = None
     for number, problem in enumerate(problems):
         name = None if checkpoint is None else Path(checkpoint).with_suffix(f".{number}.npz")
         first = len(past)
@@ -155,13 +158,24 @@ def graduated(
 
         final = number == len(problems) - 1
         enough = None if final else near
-        result = fit(problem, start=start, callback=tell, checkpoint=name, near=enough, **options)
+        try:
+            result = fit(problem, start=start, callback=tell, checkpoint=name, near=enough, **options)
+        except KeyboardInterrupt:  # before the first point of this stage was known
+            if result is None:
+                raise
+            past.append(replace(result.history[-1], stage=number - 1))
+            result = FitResult(None, [], False, INTERRUPTED)
+            break
+        if problem.loss is not problems[-1].loss:
+            result = replace(result, uncertainty=None)  # of another loss
         start = result.history[-1].z
         last = final or result.stopped in (INTERRUPTED, BY_CALLER)
         kept = result.history if last else result.history[:-1]
         past += [replace(snapshot, stage=number) for snapshot in kept]
         if last:
             break
+    if result is None:
+        raise ValueError("problems: expected at least one")
     history = [replace(snapshot, step=step) for step, snapshot in enumerate(past)]
     return replace(result, history=history)
 
@@ -248,7 +262,8 @@ def _save(
         "identity": identity,
         "history": [_listed(snapshot) for snapshot in past],
     }
-    arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **method.saved(state)}
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
+    arrays |= method.saved(state) | problem.saved()
     write_with(path, lambda file: np.savez(file, **arrays))
 
 
@@ -271,7 +286,9 @@ def _resume(
                 f"{', '.join(problem.paths)} with {type(problem.loss).__name__}; remove it to start anew"
             )
         past.extend(_unlisted(snapshot) for snapshot in header["history"])
-        return method.restored(problem, {name: stored[name] for name in stored.files if name != "header"})
+        arrays = {name: stored[name] for name in stored.files if name != "header"}
+        problem.recall(arrays)
+        return method.restored(problem, arrays)
 
 
 def _listed(snapshot: Snapshot) -> dict[str, Any]:

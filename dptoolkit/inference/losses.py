@@ -38,6 +38,11 @@ class AbstractLoss(eqx.Module):
         """Another loss with the priors of this one."""
         return loss
 
+    @property
+    def alone(self) -> "AbstractLoss":
+        """The loss without its priors."""
+        return self
+
 
 class AbstractResidualLoss(AbstractLoss):
     """A loss that is stated by residuals, of variance 1 at the truth if the loss is a likelihood.

@@ -167,10 +167,16 @@ class ConjugateGaussNewton(AbstractMethod):
     def step(self, problem: Problem, state: State) -> State:
         gradient, damping = state.memory
         product = problem.curvature(state.z)
-        for _ in range(8):
-            move, expected = conjugate(lambda v, d=damping: product(v) + d * v, -gradient, self.products)
-            if expected < self.tolerance:
-                return _end(state, True, _small(expected, self.tolerance))
+
+        def solved(damping: float) -> tuple[np.ndarray, float]:
+            return conjugate(lambda v: product(v) + damping * v, -gradient, self.products)
+
+        move, expected = solved(min(damping, self.damping))  # more damping would hide what is left
+        if expected < self.tolerance:
+            return _end(state, True, _small(expected, self.tolerance))
+        for number in range(8):
+            if number or damping > self.damping:
+                move, _ = solved(damping)
             trial = state.z + jnp.asarray(move, state.z.dtype)
             loss, slope = problem.gradient(trial)
             if np.isfinite(loss) and loss < state.loss:
@@ -232,7 +238,7 @@ class FirstOrder(AbstractMethod):
     """A rule of optax by its name there: adam, sgd, rmsprop, adabelief, ...
 
     It stops when the loss no longer falls: its least value over the last `patience` steps is not lower,
-    by `tolerance`, than before them.
+    by `tolerance`, than before them. It returns to where the loss was least.
     """
 
     rule: str = eqx.field(static=True, default="adam")
@@ -247,31 +253,41 @@ class FirstOrder(AbstractMethod):
 
     def begin(self, problem: Problem, z: Vector) -> State:
         loss, gradient = problem.gradient(z)
-        best = (np.float64(loss), np.int64(0))
-        return State(z, loss, (jnp.asarray(gradient, z.dtype), self._rule().init(z), best))
+        first = np.float64(loss)
+        record = (first, first, z, np.int64(0))
+        return State(z, loss, (jnp.asarray(gradient, z.dtype), self._rule().init(z), record))
 
     def step(self, problem: Problem, state: State) -> State:
-        gradient, memory, (best, since) = state.memory
+        gradient, memory, (first, best, at_best, since) = state.memory
         if since >= self.patience:
-            return _end(state, True, f"the loss did not fall by {self.tolerance:g} in {self.patience} steps")
+            return self._at_best(state)
         update, memory = _update(self._rule(), gradient, memory, state.z)
         z = state.z + update
         loss, gradient = problem.gradient(z)
         if not np.isfinite(loss):
-            return _end(state, False, "the loss is not finite at the next step; lower the learning rate")
-        better = loss < best - self.tolerance
-        record = (np.float64(min(loss, best)), np.int64(0 if better else since + 1))
-        return State(z, loss, (jnp.asarray(gradient, z.dtype), memory, record))
+            why = "the loss is not finite at the next step; lower the learning rate"
+            return replace(self._at_best(state), converged=False, stopped=why)
+        since = np.int64(0 if loss < best - self.tolerance else since + 1)
+        if loss < best:
+            best, at_best = np.float64(loss), z
+        return State(z, loss, (jnp.asarray(gradient, z.dtype), memory, (first, best, at_best, since)))
+
+    def _at_best(self, state: State) -> State:
+        """The end, where the loss was least; a loss that only rose has no minimum there."""
+        _, _, (first, best, at_best, _) = state.memory
+        there = replace(state, z=at_best, loss=float(best))
+        if best > first - self.tolerance and state.loss > first + self.tolerance:
+            return _end(there, False, "the loss only rose from the start; lower the learning rate")
+        return _end(there, True, f"the loss did not fall by {self.tolerance:g} in {self.patience} steps")
 
     def saved(self, state: State) -> dict[str, np.ndarray]:
         leaves = jax.tree.leaves(state.memory)
         return {**saved_point(state), **{f"memory{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}}
 
     def restored(self, problem: Problem, stored: dict[str, np.ndarray]) -> State:
-        z = problem.start
-        return restored_point(
-            stored, _unflattened((z, self._rule().init(z), (np.float64(0), np.int64(0))), stored)
-        )
+        z, none = problem.start, np.float64(0)
+        like = z, self._rule().init(z), (none, none, z, np.int64(0))
+        return restored_point(stored, _unflattened(like, stored))
 
     def _rule(self) -> optax.GradientTransformation:
         return getattr(optax, self.rule)(self.learning_rate)

@@ -5,7 +5,8 @@ expected. `WithPrior(loss, prior)` is a loss again: value, gradient, curvature a
 """
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,7 +15,10 @@ from jaxtyping import Array, Float
 
 from dptoolkit.inference.alignment import Observables
 from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss, Residuals
+from dptoolkit.inference.problem import Problem
 from dptoolkit.params import get
+
+AnyProblem = TypeVar("AnyProblem", bound=Problem)
 
 
 class AbstractPrior(eqx.Module):
@@ -38,7 +42,7 @@ class Known(AbstractPrior):
 
 
 class WithPrior(AbstractResidualLoss):
-    """A loss together with a prior, in one sum: of a source, as every batch of events adds it."""
+    """A loss together with a prior, in one sum: a problem of many batches of events counts the prior once."""
 
     loss: AbstractLoss
     known: AbstractPrior
@@ -49,6 +53,10 @@ class WithPrior(AbstractResidualLoss):
 
     def around(self, loss: AbstractLoss) -> AbstractLoss:
         return WithPrior(self.loss.around(loss), self.known)
+
+    @property
+    def alone(self) -> AbstractLoss:
+        return self.loss.alone
 
     def residuals(self, predicted: Observables, observed: Observables) -> Residuals:
         """Of the loss alone."""
@@ -61,6 +69,20 @@ class WithPrior(AbstractResidualLoss):
 
     def prior(self, experiment: Any) -> Residuals:
         return jnp.concatenate([self.loss.prior(experiment), self.known.residuals(experiment)])
+
+
+def informed(problem: AnyProblem, known: Mapping[str, tuple[float, float]]) -> AnyProblem:
+    """The problem with what is known of free parameters from elsewhere: (value, standard error) by path."""
+    loss = problem.loss
+    for path, (value, error) in known.items():
+        full = path if path in problem.paths else f"detector.{path}"
+        if full not in problem.paths:
+            raise ValueError(f"prior: {path!r} is not free; free are {', '.join(problem.paths)}")
+        if not error > 0:
+            raise ValueError(f"prior: the error of {path} is {error}; expected a positive number")
+        loss = WithPrior(loss, Known(full, jnp.asarray(value), jnp.asarray(error)))
+    other: Any = problem.with_loss(loss)
+    return other
 
 
 def log_widths(loss: AbstractLoss) -> float:

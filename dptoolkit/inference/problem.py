@@ -5,8 +5,9 @@ written against `Problem`.
 """
 
 import copy
+import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,13 @@ from dptoolkit.inference.evaluation import (
 from dptoolkit.inference.experiment import Batch, Experiment
 from dptoolkit.inference.losses import AbstractLoss, AbstractResidualLoss
 from dptoolkit.params import free, infos
+
+EDGE_WITHIN = 1e-6
+"""A coordinate so near to the edge of its range is at it."""
+LAID_OUT = 64
+"""Batches of events that are laid out before their derivatives are computed."""
+MOST_KEPT = 2**31
+"""Bytes of events laid out at the last two points; if they need more, they are laid out anew each time."""
 
 Watch = Callable[[str, int, int], Any]
 """Told what is done to the batches of events, how many are done, and of how many."""
@@ -83,7 +91,7 @@ class Problem:
         self.coordinates = Coordinates.at(values, declared)
         self.watch: Watch = lambda what, done, total: None
         self._held: dict[int, float] = {}
-        self._stages: dict[bytes, list[Batch]] = {}
+        self._stages: dict[bytes, dict[int, Batch]] = {}
         self._last: dict[bytes, list[Normal]] = {}
 
     @property
@@ -102,12 +110,19 @@ class Problem:
         return jnp.zeros(len(self.coordinates), jnp.result_type(float))
 
     @property
+    def held(self) -> dict[int, float]:
+        """Coordinates that are held, by number, with their values."""
+        return dict(self._held)
+
+    @property
     def identity(self) -> str:
-        """A digest of data, loss, detector and start: two problems that share it are the same."""
-        digest = hashlib.sha256(repr((self.paths, type(self.loss).__name__)).encode())
-        arrays = eqx.filter((self.detector, self.loss, self.sources, self.observed), eqx.is_array_like)
-        for leaf in jax.tree.leaves(arrays):
-            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+        """A digest of data, loss, detector, start and settings: two problems that share it are the same."""
+        parts = self.detector, self.loss, self.sources, self.observed
+        words = self.paths, sorted(self._held.items()), list(settings(parts))
+        digest = hashlib.sha256(repr(words).encode())
+        for leaf in jax.tree.leaves(eqx.filter(parts, eqx.is_array_like)):
+            array = np.ascontiguousarray(np.asarray(leaf))
+            digest.update(repr((array.shape, array.dtype)).encode() + array.tobytes())
         return digest.hexdigest()[:16]
 
     def with_loss(self, loss: AbstractLoss) -> "Problem":
@@ -141,6 +156,20 @@ class Problem:
         low, high = (jnp.asarray(edge, self.start.dtype) for edge in self.coordinates.reach())
         return low.at[index].set(fixed), high.at[index].set(fixed)
 
+    def at_edge(self, z: Vector) -> list[str]:
+        """Names of the parameters that a fit left at the edge of their bounds; what is held is none."""
+        low, high = (np.asarray(edge, float) for edge in self.reach())
+        here = np.asarray(z, float)
+        edge = (here <= low + EDGE_WITHIN) | (here >= high - EDGE_WITHIN)
+        return [name for i, name in enumerate(self.names) if edge[i] and i not in self._held]
+
+    def saved(self) -> dict[str, np.ndarray]:
+        """What a checkpoint must hold of the problem, for a fit that goes on as if never stopped."""
+        return {}
+
+    def recall(self, stored: Mapping[str, np.ndarray]) -> None:
+        """Take up what was `saved`."""
+
     def values(self, z: Vector) -> dict[str, Array]:
         """Physical values at the coordinates z."""
         return self.coordinates.values(z)
@@ -156,7 +185,7 @@ class Problem:
 
     def compared(self, z: Vector, number: int) -> tuple[Observables, Observables]:
         """(prediction, data) of a batch of events on the same rows, as the loss sees them."""
-        batch = self.batches(z)[number]
+        batch = self._batch_at(z, number)
         predicted = self.model(z, number)(layout=batch.layout)
         return extended(predicted, batch.extra), batch.observed
 
@@ -237,25 +266,33 @@ class Problem:
         return np.concatenate([np.asarray(r) for r in self._of_each("comparing", residuals_of, z)])
 
     def batches(self, z: Vector) -> list[Batch]:
-        """Events laid out at z, aligned with what was observed; on the host. The last few are kept."""
+        """Events laid out at z, aligned with what was observed; on the host."""
+        return [self._batch_at(z, number) for number in range(len(self.sources))]
+
+    def _batch_at(self, z: Vector, number: int) -> Batch:
+        """One of `batches`; those of the last two points are kept unless they need too much memory."""
         key = np.asarray(z).tobytes()
         if key not in self._stages:
-            self._stages = dict(list(self._stages.items())[-1:])
-            found = []
-            for number in range(len(self.sources)):
-                found.append(self._batch(z, number))
-                self.watch("laying out events", number + 1, len(self.sources))
-            self._stages[key] = found
-        return self._stages[key]
+            self._stages = dict([*list(self._stages.items())[-1:], (key, {})])
+        kept = self._stages[key]
+        if number in kept:
+            return kept[number]
+        batch = self._batch(z, number)
+        self.watch("laying out events", number + 1, len(self.sources))
+        if 2 * len(self.sources) * _bytes_of((batch.layout, batch.extra, batch.observed)) < MOST_KEPT:
+            kept[number] = batch
+        return batch
 
     def _of_each(self, what: str, function: Callable[..., Any], z: Vector, point: Any = None) -> list[Any]:
         """`function` of every batch laid out at z, at z or another `point`; `watch` is told."""
-        batches = self.batches(z)
-        parts: list[Any] = [None] * len(batches)
-        items = [(z if point is None else point, batch) for batch in batches]
-        for done, (number, part) in enumerate(of_each(function, self._setup, items)):
-            parts[number] = part
-            self.watch(what, done + 1, len(batches))
+        n = len(self.sources)
+        parts: list[Any] = [None] * n
+        for first in range(0, n, LAID_OUT):
+            numbers = range(first, min(first + LAID_OUT, n))
+            items = [(z if point is None else point, self._batch_at(z, number)) for number in numbers]
+            for done, (number, part) in enumerate(of_each(function, self._setup, items), start=first + 1):
+                parts[first + number] = part
+                self.watch(what, done, n)
         return parts
 
     def frozen(self, z: Vector) -> Callable[[Vector], Float[Array, ""]]:
@@ -277,7 +314,8 @@ class Problem:
         extra, observed = align(self.observed[number], like)
         if self.loss.sequential:
             layout = self.detector.given(layout, observed)
-        return Batch(self.sources[number], layout, extra, observed)
+        share = jnp.asarray(1 / len(self.sources), self.start.dtype)
+        return Batch(self.sources[number], layout, extra, observed, share)
 
     def _at_all(self, function: Any, points: Any) -> list[np.ndarray]:
         """The results of `function` of (*setup, z, batch), summed over batches; each has n rows."""
@@ -295,6 +333,28 @@ class Problem:
             raise ValueError(
                 f"{type(self.loss).__name__} has no residuals; use a method by gradient (adam, lbfgs)"
             )
+
+
+def settings(part: Any, name: str = "") -> Iterator[str]:
+    """NAME=VALUE of the static fields of all modules in `part` that are numbers or words, and their types."""
+    if isinstance(part, eqx.Module):
+        yield f"{name}: {type(part).__name__}"
+        for one in dataclasses.fields(part):
+            value, own = getattr(part, one.name, None), f"{name}.{one.name}"
+            if one.metadata.get("static") and isinstance(value, bool | int | float | str | tuple | None):
+                yield f"{own}={value!r}"
+            else:
+                yield from settings(value, own)
+    elif isinstance(part, Mapping):
+        for key, value in part.items():
+            yield from settings(value, f"{name}[{key!r}]")
+    elif isinstance(part, list | tuple):
+        for number, value in enumerate(part):
+            yield from settings(value, f"{name}[{number}]")
+
+
+def _bytes_of(tree: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree) if hasattr(leaf, "nbytes"))
 
 
 def _summed(parts: list[Any]) -> np.ndarray:

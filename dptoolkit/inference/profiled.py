@@ -160,6 +160,23 @@ class ProfiledProblem(Problem):
         other._blocks = list(self._blocks)
         return other
 
+    def saved(self) -> dict[str, np.ndarray]:
+        found = {}
+        for number, block in enumerate(self._blocks):
+            if block is not None:
+                found |= {f"own{number}": block.n, f"own{number}_at": block.z}
+        return found
+
+    def recall(self, stored: Mapping[str, np.ndarray]) -> None:
+        for number in range(len(self.own)):
+            if f"own{number}" in stored:
+                z = jnp.asarray(stored[f"own{number}_at"], self.start.dtype)
+                self._blocks[number] = self._block(z, stored[f"own{number}"], number)
+
+    def unfitted(self, z: Vector) -> list[int]:
+        """Numbers of the events whose source is not at its best at z: the loss would still fall."""
+        return [i for i in range(len(self.own)) if self.block(z, i).expected >= TOLERANCE]
+
     def _computed(self, z: Vector) -> list[Normal]:
         """With the sources at their best."""
         found = []
@@ -181,6 +198,7 @@ class ProfiledProblem(Problem):
             value, slope = value_and_grad_of(self.detector, joint, self.loss, zn, block.batch)
             total += float(value) + self._prior(number, block.n)[0]
             slopes += np.asarray(slope, float)[: len(slopes)]
+        slopes[list(self.held)] = 0.0
         return total, slopes
 
     def losses(self, points: Any) -> np.ndarray:
@@ -190,7 +208,8 @@ class ProfiledProblem(Problem):
         return [self.normal(jnp.asarray(z, self.start.dtype)) for z in np.atleast_2d(points)]
 
     def curvature(self, z: Vector) -> Callable[[np.ndarray], np.ndarray]:
-        matrix = self.normal(z).matrix
+        matrix, held = self.normal(z).matrix.copy(), list(self.held)
+        matrix[held], matrix[:, held] = 0.0, 0.0
         return lambda v: matrix @ v
 
     def hessian(self, z: Vector) -> np.ndarray:

@@ -32,13 +32,26 @@ class Uncertainty:
     """d value / d coordinate (k)."""
     paths: dict[str, tuple[int, ...]]
     """Shape of every free parameter."""
+    held: tuple[int, ...] = ()
+    """Coordinates that are taken as known: they have no error, and those of the others do not hold theirs."""
+
+    @property
+    def _moving(self) -> np.ndarray:
+        return np.setdiff1d(np.arange(len(self.names)), np.array(self.held, int))
 
     @property
     def _scale(self) -> np.ndarray:
-        return np.sqrt(np.where(np.diag(self.matrix) > 0, np.diag(self.matrix), 1.0))
+        """Of the coordinates that are not held."""
+        size = np.diag(self.matrix)[self._moving]
+        return np.sqrt(np.where(size > 0, size, 1.0))
 
     def _directions(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.linalg.eigh(self.matrix / np.outer(self._scale, self._scale))
+        """Eigenvalues and eigenvectors of C, of the coordinates that are not held."""
+        part = self.matrix[np.ix_(self._moving, self._moving)]
+        return np.linalg.eigh(part / np.outer(self._scale, self._scale))
+
+    def _felt(self, size: np.ndarray) -> np.ndarray:
+        return size > SINGULAR * max(size.max(initial=0.0), 1e-300)
 
     @property
     def eigenvalues(self) -> np.ndarray:
@@ -52,12 +65,20 @@ class Uncertainty:
 
     @property
     def covariance_z(self) -> np.ndarray:
-        """Covariance of the coordinates; infinite variance where the data say nothing."""
+        """Covariance of the coordinates; infinite variance where the data say nothing, 0 of what is held.
+
+        A direction that no residual feels has at least the variance of the least that is felt. A parameter of
+        which that is more than all others give takes part in it, however little it seems to turn there.
+        """
         size, vectors = self._directions()
-        seen = size > SINGULAR * max(size.max(), 1e-300)
-        covariance = (vectors[:, seen] / size[seen]) @ vectors[:, seen].T / np.outer(self._scale, self._scale)
-        unseen = (np.abs(vectors[:, ~seen]) > TAKES_PART).any(axis=1)
-        covariance[unseen, unseen] = np.inf
+        seen = self._felt(size)
+        part = (vectors[:, seen] / size[seen]) @ vectors[:, seen].T
+        least = SINGULAR * max(size.max(initial=0.0), 1e-300)
+        unseen = np.sum(vectors[:, ~seen] ** 2, axis=1) / least > np.diag(part)
+        part = part / np.outer(self._scale, self._scale)
+        part[unseen, unseen] = np.inf
+        covariance = np.zeros_like(self.matrix)
+        covariance[np.ix_(self._moving, self._moving)] = part
         return covariance
 
     @property
@@ -67,8 +88,10 @@ class Uncertainty:
 
     @property
     def errors(self) -> np.ndarray:
-        """Standard errors in physical units (k)."""
-        return np.sqrt(np.diag(self.covariance_z)) * np.abs(self.slopes)
+        """Standard errors in physical units (k); nan of what is held."""
+        found = np.sqrt(np.diag(self.covariance_z)) * np.abs(self.slopes)
+        found[list(self.held)] = np.nan
+        return found
 
     @property
     def error(self) -> dict[str, Any]:
@@ -82,23 +105,29 @@ class Uncertainty:
 
     @property
     def correlation(self) -> np.ndarray:
-        """Of the estimates; nan for what is not determined."""
+        """Of the estimates; nan for what is held or not determined."""
         covariance = self.covariance
         sigma = np.sqrt(np.diag(covariance))
-        with np.errstate(invalid="ignore"):
-            return covariance / np.outer(sigma, sigma)
+        known = np.isfinite(sigma) & (sigma > 0)
+        found = np.full_like(covariance, np.nan)
+        both = np.ix_(known, known)
+        found[both] = covariance[both] / np.outer(sigma[known], sigma[known])
+        return found
 
     @property
     def unidentifiable(self) -> list[str]:
         """Directions along which the loss does not change, in relative changes of the parameters, named."""
         size, vectors = self._directions()
-        flat = size <= SINGULAR * max(size.max(), 1e-300)
-        return [_named(self.names, vectors[:, i]) for i in np.flatnonzero(flat)]
+        return [_named(self._moving_names, vectors[:, i]) for i in np.flatnonzero(~self._felt(size))]
 
     @property
     def weakest(self) -> str:
         """The least determined direction, in words."""
-        return _named(self.names, self._directions()[1][:, 0])
+        return _named(self._moving_names, self._directions()[1][:, 0])
+
+    @property
+    def _moving_names(self) -> tuple[str, ...]:
+        return tuple(self.names[i] for i in self._moving)
 
 
 def uncertainty(problem: Problem, z: Vector) -> Uncertainty | None:
@@ -117,7 +146,7 @@ def from_information(problem: Problem, z: Vector, matrix: np.ndarray) -> Uncerta
     """From a known information matrix in coordinates."""
     shapes = {path: tuple(problem.coordinates.start[path].shape) for path in problem.paths}
     slopes = np.asarray(problem.coordinates.slopes(z), float)
-    return Uncertainty(problem.names, np.asarray(matrix, float), slopes, shapes)
+    return Uncertainty(problem.names, np.asarray(matrix, float), slopes, shapes, tuple(problem.held))
 
 
 def _named(names: tuple[str, ...], vector: np.ndarray) -> str:

@@ -89,13 +89,10 @@ class Minimum:
 
     def errors(self, held: tuple[int, ...] = ()) -> np.ndarray:
         """Standard errors (k), physical, of the parameters that are not held; nan for those that are."""
-        k = len(self.z)
-        found, rest = np.full(k, np.nan), [i for i in range(k) if i not in held]
-        if self.matrix is not None and rest:
-            names = tuple(str(i) for i in rest)
-            known = Uncertainty(names, self.matrix[np.ix_(rest, rest)], self.slopes[rest], {})
-            found[rest] = known.errors
-        return found
+        if self.matrix is None:
+            return np.full(len(self.z), np.nan)
+        names = tuple(str(i) for i in range(len(self.z)))
+        return Uncertainty(names, self.matrix, self.slopes, {}, held).errors
 
 
 class _Once:

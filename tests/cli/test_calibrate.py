@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dptoolkit.cli.describe import parse_assignments
+from dptoolkit.cli.options import paths
+
 FREE = "recombination.a,field.strength"
 
 
@@ -44,6 +47,10 @@ def test_a_toy_without_noise_gives_its_truth_back_and_the_results_are_written(
         (("-o", "OUT", "--toy-truth", "mine"), "expected random"),
         (("-o", "OUT", "--set", "drift.lifetim=1 ms"), "drift.lifetim"),
         (("-o", "OUT", "--toy-truth", "random", "--free", "drift.speed"), "drift.speed"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "quanta.w_ion=23 eV"), "'VALUE +- ERROR'"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "quanta.w_ion=23 eV +- 1 eV"), "is not free"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "drift.lifetime=2 ms +- 1 eV"), "error '1 eV'"),
+        (("-o", "OUT", "--toy-truth", "random", "--prior", "drift.lifetime=2 ms +- 0 ms"), "a positive us"),
         (("-o", "OUT", "--toy-truth", "random", "--method", "newton"), "method 'newton' is unknown"),
         (("-o", "OUT", "--toy-truth", "random", "--loss", "chi3"), "loss 'chi3' is unknown"),
         (
@@ -82,3 +89,11 @@ def test_wrong_inputs_leave_no_folder_and_with_force_remove_nothing(
     (output / "checkpoint.0.npz").write_bytes(b"of an earlier fit")
     assert cli("calibrate", *words, "--toy-truth", "random", "-o", output, "--force").exit_code == 2
     assert (output / "checkpoint.0.npz").read_bytes() == b"of an earlier fit"
+
+
+def test_paths_with_and_without_the_prefix_of_the_detector_are_the_same() -> None:
+    """The truth of a toy was looked up by one and made with the other."""
+    assert paths("detector.drift.lifetime, field.strength") == ["drift.lifetime", "field.strength"]
+    assert parse_assignments(["detector.drift.lifetime=1 ms"]) == {"drift.lifetime": "1 ms"}
+    with pytest.raises(ValueError, match="is set twice"):
+        parse_assignments(["detector.drift.lifetime=1 ms", "drift.lifetime=2 ms"])

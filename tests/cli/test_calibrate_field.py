@@ -73,6 +73,7 @@ def test_a_distortion_is_recovered_interrupted_resumed_and_used(
         (("--resolution", "soon"), "--resolution 'soon'"),
         (("--tracker", "-1 mm"), "--tracker -1 mm: expected a positive length"),
         (("--tracker", "1 us"), "--tracker '1 us'"),
+        (("--free", "drift.lifetime"), "--free means nothing with --field; leave it out"),
         (("--set", "field.amplitud=0.1"), "did you mean one of field.amplitude"),
     ],
 )

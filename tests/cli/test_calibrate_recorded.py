@@ -41,7 +41,10 @@ def test_without_a_track_it_says_what_there_was(small_pixel: LArTPC, cli: Callab
         ("none", ("--events", "4:5"), "select none of its 1 events"),
         ("none", ("--constants", "no.json"), "no such file; expected constants.json"),
         ("segments", (), "--toy-truth random, --set PATH=VALUE, or --toy-detector NAME"),
-        ("none", ("--toy-truth", "random", "--t0", "0 us"), "--t0 and --constants are for recorded data"),
+        ("none", ("--toy-truth", "random", "--t0", "0 us"), "--t0 is for recorded data; this is a toy"),
+        ("none", ("--place", "random"), "--place is for toys; this is recorded data"),
+        ("none", ("--known-segments", "--t0", "0 us"), "--t0 is not needed with --known-segments"),
+        ("none", ("--tracker", "1 mm"), "--tracker is for --field"),
     ],
 )
 def test_misuse_says_what_was_expected(

@@ -80,6 +80,12 @@ def test_toys_of_a_fit_have_the_truth_they_were_made_with(tmp_path: Path):
     assert np.abs(found.pulls).max() < 5 and len({row.estimate for row in found.rows}) == 3
 
 
+def test_one_element_of_an_array_has_a_pull():
+    problem = toy(jax.random.key(1), free=("slope[1]", "lifetime"))
+    row = ToyFit.of(problem, fit(problem), {"slope[1]": 0.0, "lifetime": TRUTH["lifetime"]}, 1)
+    assert row.names == ("slope[1]", "lifetime") and np.isfinite(row.pull).all()
+
+
 def test_an_interrupted_campaign_goes_on_after_its_last_toy(tmp_path: Path):
     path, asked = tmp_path / "toys.csv", []
 

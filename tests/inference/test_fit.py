@@ -20,7 +20,8 @@ from dptoolkit.inference import (
     from_hessian,
     graduated,
 )
-from dptoolkit.inference.optimise import NO_DIRECTION, State, better
+from dptoolkit.inference.optimise import NO_DIRECTION, ConjugateGaussNewton, State, better
+from dptoolkit.inference.uncertainty import Uncertainty
 from tests.inference.decay import NOISE, TRUTH, Charge, Decay, toy
 
 FULL = {f"detector.{path}": value for path, value in TRUTH.items()}
@@ -126,6 +127,8 @@ def test_a_truth_beyond_the_bounds_leaves_the_parameter_at_its_edge():
     problem = Problem(Experiment(Decay(), Charge()), ["height"], GaussianChi2(noise=NOISE), observed)
     result = fit(problem)
     assert result.converged and 49.5 < result.estimate["detector.height"] <= 50.0
+    assert problem.at_edge(jnp.asarray(result.history[-1].z)) == ["detector.height"]
+    assert problem.at_edge(problem.start) == problem.holding({0: 0.0}).at_edge(problem.start) == []
 
 
 @pytest.mark.parametrize("method", ["gauss-newton", "gauss-newton-cg", "lbfgs", "adam"])
@@ -135,6 +138,48 @@ def test_a_fit_goes_on_exactly_where_it_was_stopped(method, tmp_path: Path):
     rest = fit(toy(), method=method, max_steps=6, checkpoint=tmp_path / "c.npz")
     assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
     assert rest.estimate == whole.estimate
+
+
+def test_a_caller_that_ends_a_fit_by_its_steps_so_far_ends_the_resumed_one_there_too(tmp_path: Path):
+    def patient():
+        losses = []
+
+        def tell(snapshot):
+            losses.append(snapshot.loss)
+            if len(losses) == 4:
+                raise StopIteration
+
+        return tell
+
+    first = fit(toy(), method="adam", callback=patient(), checkpoint=tmp_path / "c.npz")
+    again = fit(toy(), method="adam", callback=patient(), checkpoint=tmp_path / "c.npz")
+    assert first.steps == again.steps == 3 and first.estimate == again.estimate
+
+
+def test_stages_with_checkpoints_go_on_exactly_where_one_was_interrupted(problem, tmp_path: Path):
+    easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
+    whole = graduated([easy, problem])
+    for stop_at in (1, whole.steps - 1):
+
+        def interrupted(snapshot, stop_at=stop_at):
+            if snapshot.step == stop_at:
+                raise KeyboardInterrupt
+
+        name = tmp_path / f"c{stop_at}.npz"
+        part = graduated([easy, problem], callback=interrupted, checkpoint=name)
+        assert part.stopped == "interrupted" and part.steps == stop_at
+        rest = graduated([easy, problem], checkpoint=name)
+        assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
+        assert rest.estimate == whole.estimate and rest.converged
+
+
+def test_a_first_order_fit_returns_to_its_best_point_and_a_loss_that_only_rose_is_no_minimum(problem):
+    loud = fit(problem, method=FirstOrder(rule="adam", learning_rate=1.0, patience=20))
+    assert loud.converged and loud.loss == min(snapshot.loss for snapshot in loud.history)
+    lowest = fit(problem).history[-1].z
+    wild = fit(problem, start=lowest, method=FirstOrder(rule="adam", learning_rate=0.5, patience=5))
+    assert not wild.converged and "lower the learning rate" in wild.stopped
+    assert wild.loss == wild.history[0].loss and (wild.history[-1].z == wild.history[0].z).all()
 
 
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path):
@@ -233,6 +278,52 @@ def test_a_held_coordinate_stays_with_every_method_and_the_others_find_their_min
     assert result.estimate["detector.lifetime"] == pytest.approx(
         alone.estimate["detector.lifetime"], rel=5e-3
     )
+
+
+def test_a_held_parameter_has_no_error_and_adds_none_to_the_others():
+    held = fit(toy(height=4.0, lifetime=8.0).holding({0: 0.0}))
+    alone = fit(toy(free=("lifetime",), height=4.0, lifetime=8.0))
+    assert held.error["detector.lifetime"] == pytest.approx(alone.error["detector.lifetime"], rel=0.02)
+    assert np.isnan(held.error["detector.height"]) and np.isnan(held.correlation[0]).all()
+    assert held.uncertainty is not None and len(held.uncertainty.eigenvalues) == 1
+
+
+def test_a_small_part_in_a_direction_that_nothing_determines_makes_an_error_infinite():
+    """The flat direction has 9 % of b: its variance, at least a million, is not left out."""
+    flat = np.array([np.sqrt(1 - 0.09**2), 0.09])
+    across = np.array([-flat[1], flat[0]])
+    matrix = np.outer(across, across) + 1e-12 * np.outer(flat, flat)
+    known = Uncertainty(("a", "b"), matrix, np.ones(2), {"a": (), "b": ()})
+    assert np.isinf(known.errors).all() and np.isnan(known.correlation).all()
+    apart = Uncertainty(("a", "b"), np.diag([0.0, 4.0]), np.ones(2), {"a": (), "b": ()})
+    assert np.isinf(apart.errors[0]) and apart.errors[1] == pytest.approx(0.5)
+
+
+def test_damping_from_steps_that_failed_is_not_taken_for_convergence(problem):
+    method = ConjugateGaussNewton()
+    begun = method.begin(problem, problem.start + 1.0)
+    gradient, _ = begun.memory
+    following = method.step(problem, replace(begun, memory=(gradient, 1e9)))
+    assert not following.converged and following.expected_decrease > 1
+
+
+def test_an_interrupt_while_a_later_stage_begins_returns_what_the_stages_before_found(problem):
+    easy = problem.with_loss(MultiScale(time=8.0, noise=NOISE))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    exact = problem.with_loss(GaussianChi2(noise=NOISE))
+    exact.watch = interrupted
+    result = graduated([easy, exact])
+    assert not result.converged and result.stopped == "interrupted" and result.uncertainty is None
+    alone = fit(easy)
+    assert result.estimate == alone.estimate and result.steps == alone.steps
+
+
+def test_problems_with_other_settings_are_not_the_same(problem):
+    other = problem.with_loss(GaussianChi2(noise=2 * NOISE))
+    assert other.identity != problem.identity == toy().identity
 
 
 def test_the_errors_of_a_fit_whose_last_trial_failed_cost_no_further_derivatives(problem: Problem):

@@ -11,8 +11,9 @@ from jaxtyping import Array
 from dptoolkit.events import Waveforms
 from dptoolkit.inference import Experiment, GaussianChi2, GaussNewton, Problem, SquaredDifference, fit
 from dptoolkit.inference.losses import soft_residual
-from dptoolkit.inference.priors import Known, WithPrior, log_widths
+from dptoolkit.inference.priors import Known, WithPrior, informed, log_widths
 from dptoolkit.params import Component, param
+from tests.inference.decay import toy
 
 
 class Level(Component):
@@ -54,6 +55,28 @@ def test_a_fit_with_a_prior_is_the_weighted_mean() -> None:
     assert found.error["source.value"] == pytest.approx(error, rel=1e-5)
 
 
+def test_what_is_known_of_one_parameter_tells_apart_what_data_see_as_a_product() -> None:
+    product = toy(free=("height", "partner"))
+    blind = fit(product)
+    assert blind.uncertainty is not None and len(blind.uncertainty.unidentifiable) == 1
+    known = informed(product, {"partner": (1.02, 0.05)})
+    found = fit(known, method=GaussNewton(tolerance=1e-8))
+    assert found.converged and found.uncertainty is not None and found.uncertainty.unidentifiable == []
+    assert found.estimate["detector.partner"] == pytest.approx(1.02, abs=5e-4)
+    assert found.error["detector.partner"] == pytest.approx(0.05, rel=0.01)
+    relative = found.error["detector.height"] / found.estimate["detector.height"]
+    assert relative == pytest.approx(0.05 / 1.02, rel=0.1), "the product is known far better than its parts"
+    assert type(known.loss.alone) is type(product.loss) and product.loss.alone is product.loss
+
+
+@pytest.mark.parametrize(
+    ("known", "message"), [({"slope": (0.0, 1.0)}, "not free"), ({"partner": (1.0, 0.0)}, "positive")]
+)
+def test_a_prior_names_what_is_free_and_has_an_error(known: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        informed(toy(free=("height", "partner")), known)
+
+
 def test_value_gradient_and_curvature_hold_the_prior() -> None:
     one = problem(0.5)
     z = one.start + 0.3
@@ -67,6 +90,20 @@ def test_value_gradient_and_curvature_hold_the_prior() -> None:
     assert gradient[0] == pytest.approx((one.value(z + h) - one.value(z - h)) / (2 * h), rel=1e-6)
     data = problem(1e9).curvature(z)(np.ones(1))
     assert one.prior_curvature(z)(np.ones(1)) + data == pytest.approx(normal.matrix[0], rel=1e-6)
+
+
+def test_many_batches_count_a_prior_of_the_detector_once() -> None:
+    """Three batches of four samples of 3 +- 1, and once 0 +- 0.5."""
+    observed = Level(offset=jnp.asarray(3.0))(jnp.asarray(0.0))
+    prior = Known("detector.offset", jnp.asarray(0.0), jnp.asarray(0.5))
+    whole = Problem(
+        [Experiment(Level(), Number())] * 3, ["offset"], WithPrior(GaussianChi2(1.0), prior), [observed] * 3
+    )
+    for n, one in ((3, whole), (2, whole.part(2))):
+        found = fit(one, method=GaussNewton(tolerance=1e-8))
+        error = 1 / np.sqrt(4 * n + 4)
+        assert found.estimate["detector.offset"] == pytest.approx(12 * n * error**2, abs=0.01 * error)
+        assert found.error["detector.offset"] == pytest.approx(error, rel=1e-5)
 
 
 def test_a_loss_without_residuals_says_so() -> None:

@@ -1,5 +1,7 @@
 """Sources with parameters of their own: eliminated event by event, the answer is that of one big fit."""
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -60,6 +62,20 @@ def test_its_covariance_is_that_of_one_fit_of_everything() -> None:
     assert problem.normal(z).matrix == pytest.approx(np.linalg.inv(np.linalg.inv(matrix)[:2, :2]), rel=3e-3)
 
 
+def test_a_profiled_fit_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
+    whole = fit(profiled(), max_steps=4)
+    fit(profiled(), max_steps=2, checkpoint=tmp_path / "c.npz")
+    problem = profiled()
+    rest = fit(problem, max_steps=4, checkpoint=tmp_path / "c.npz")
+    assert [s.loss for s in rest.history] == [s.loss for s in whole.history]
+    assert rest.estimate == whole.estimate and problem.unfitted(jnp.asarray(rest.history[-1].z)) == []
+
+
+def test_sources_that_are_not_at_their_best_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dptoolkit.inference.profiled.TRIES", 0)
+    assert set(profiled().unfitted(jnp.zeros(2))) >= {1, 2}
+
+
 def test_without_the_freedom_of_its_sources_errors_are_smaller() -> None:
     held, open_ = fit(profiled(0.0)), fit(profiled())
     assert held.error["detector.height"] < 0.7 * open_.error["detector.height"]
@@ -83,7 +99,9 @@ def test_parts_and_other_losses_share_the_sources() -> None:
     assert len(problem.part(2).own) == 2 and problem.part(2).value(problem.start) < problem.value(
         problem.start
     )
-    assert problem.with_loss(GaussianChi2(noise=2 * NOISE)).identity != profiled(0.1).identity
+    assert (
+        problem.with_loss(GaussianChi2(noise=2 * NOISE)).identity != problem.identity == profiled().identity
+    )
     assert len(problem.residuals(problem.start)) == sum(map(len, map(np.ravel, _residuals(problem))))
 
 
