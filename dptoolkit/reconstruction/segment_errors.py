@@ -23,7 +23,7 @@ from scipy.spatial import KDTree
 from dptoolkit.inference.evaluation import Vector
 from dptoolkit.inference.local import local_curvature
 from dptoolkit.inference.problem import Problem
-from dptoolkit.sources.cloud import SegmentCloud
+from dptoolkit.sources.cloud import SegmentCloud, lengths_of
 
 Columns = dict[str, tuple[Float[np.ndarray, " n"], str]]
 
@@ -36,7 +36,8 @@ def energy_errors(problem: Problem, z: Vector, distance: float) -> Columns:
     cloud = cast(SegmentCloud, problem.model(jnp.asarray(z)).source)
     used = len(cloud.seed) * 3 + np.flatnonzero(cloud.valid)
     matrix = local_curvature(problem, z, neighbours(cloud, distance, nodes=False))
-    slopes = np.asarray(problem.coordinates.slopes(z), float)[used]
+    length = np.asarray(lengths_of(cloud.steps), float)[np.asarray(cloud.valid)]
+    slopes = np.asarray(problem.coordinates.slopes(z), float)[used] * length
     covariance = inverse(matrix[used][:, used].toarray()) * np.outer(slopes, slopes)
     return {
         "de_error": (np.sqrt(np.diag(covariance)), "MeV"),

@@ -40,7 +40,7 @@ from dptoolkit.reconstruction.tomography import wire_points
 from dptoolkit.sources.cloud import SegmentCloud
 from dptoolkit.totals import Stopwatch
 
-FREE = ("source.shift", "source.de")
+FREE = ("source.shift", "source.dedx")
 """What is fitted."""
 LEAST_CHARGE = 6e3
 """Pieces of the skeleton with less in all are noise [electrons]: one pad above its threshold has more."""

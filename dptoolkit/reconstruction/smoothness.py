@@ -33,8 +33,8 @@ class Smooth(AbstractPrior):
     """Of the edges as they were found [cm]."""
     is_end: Bool[np.ndarray, " n"]
     """Edges at an end, which may grow and shrink."""
-    energy: Float[np.ndarray, " n"]
-    """Of the edges as they were found [MeV]."""
+    dedx: Float[np.ndarray, " n"]
+    """Of the edges as they were found [MeV/cm]."""
     bend: float = eqx.field(static=True, default=0.02)
     """Angle of a line after 1 cm, growing with the root of the length [rad]: a muon of 150 MeV."""
     fluctuation: float = eqx.field(static=True, default=0.4)
@@ -46,7 +46,7 @@ class Smooth(AbstractPrior):
     found: float = eqx.field(static=True, default=0.5)
     """Distance of a node from where it was found [cm]."""
     charge: float = eqx.field(static=True, default=2.0)
-    """Of ln energy around what was found: hardly anything."""
+    """Of ln dE/dx around what was found: hardly anything."""
 
     @classmethod
     def of(cls, skeleton: Skeleton, cloud: SegmentCloud, **widths: float) -> "Smooth":
@@ -63,21 +63,21 @@ class Smooth(AbstractPrior):
             real=np.arange(size) < len(joint),
             length=np.where(length > 0, length, 1.0),
             is_end=is_end,
-            energy=np.asarray(cloud.de, float),
+            dedx=np.asarray(cloud.dedx, float),
             **widths,
         )
 
     def residuals(self, experiment: Any) -> Residuals:
         cloud: SegmentCloud = experiment.source
-        real = cloud.de.dtype
+        real = cloud.dedx.dtype
         valid = jnp.asarray(cloud.valid)
         length = jnp.where(valid, lengths_of(cloud.steps), 1.0)
         stretched = jnp.log(jnp.maximum(length, 1e-3) / jnp.asarray(self.length, real))
-        change = jnp.log(cloud.de / jnp.asarray(self.energy, real))
+        change = jnp.log(cloud.dedx / jnp.asarray(self.dedx, real))
         return jnp.concatenate(
             [
                 self._bends(cloud).ravel(),
-                self._changes(cloud, length),
+                self._changes(jnp.log(cloud.dedx)),
                 self._slides(stretched),
                 jnp.where(valid, stretched / self.stretch, 0.0),
                 (cloud.shift / self.found).ravel(),
@@ -96,9 +96,8 @@ class Smooth(AbstractPrior):
         size = jnp.sum(turn**2, axis=1, keepdims=True)
         return turn * jnp.sqrt(2 / (1 + jnp.sqrt(1 + size)))
 
-    def _changes(self, cloud: SegmentCloud, length: Float[Array, " n"]) -> Float[Array, " k"]:
-        dedx = jnp.log(cloud.de / jnp.maximum(length, 1e-3))
-        change = dedx[self.edges[:, 1]] - dedx[self.edges[:, 0]]
+    def _changes(self, log_dedx: Float[Array, " n"]) -> Float[Array, " k"]:
+        change = log_dedx[self.edges[:, 1]] - log_dedx[self.edges[:, 0]]
         return jnp.where(self.real, soft_residual(change / self.fluctuation), 0.0)
 
     def _slides(self, stretched: Float[Array, " n"]) -> Float[Array, " k"]:

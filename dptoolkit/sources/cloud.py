@@ -20,13 +20,14 @@ SMALLEST = 128
 
 
 class SegmentCloud(Component):
-    """Deposits `de` along the edges from node `first` to node `last`; node i is at `seed` + `shift`.
+    """Deposits along the edges from node `first` to node `last`; node i is at `seed` + `shift`.
 
     Shifts are from where the nodes were found: so a coordinate of a fit is a distance, wherever the event is.
+    An edge has a `dedx`, not an energy: where a node slides along its line, what is deposited there stays.
     """
 
     shift: Array = param((), "cm", bounds=(-50.0, 50.0), typical=(-0.2, 0.2))
-    de: Array = param((), "MeV", bounds=(1e-6, 1e5), typical=(0.7, 1.4), scale="log")
+    dedx: Array = param((), "MeV/cm", bounds=(1e-6, 1e5), typical=(1.5, 3.0), scale="log")
     t0: Array = param(0.0, "us", symbol="t_0")
     seed: Float[Array, "m 3"] = eqx.field(default=None)
     """Where the nodes were found [cm]."""
@@ -47,10 +48,13 @@ class SegmentCloud(Component):
         m, n = bucket(len(nodes) + 1, SMALLEST), bucket(len(edges), SMALLEST)
         places = np.concatenate([nodes, np.broadcast_to(nodes[:1], (m - len(nodes), 3))])
         ends = np.concatenate([edges, np.full((n - len(edges), 2), m - 1)]).astype(np.int32)
-        energy = np.concatenate([de, np.ones(n - len(de))])
+        length = np.linalg.norm(nodes[edges[:, 1]] - nodes[edges[:, 0]], axis=1)
+        if not (length > 0).all():
+            raise ValueError(f"SegmentCloud: edge {np.argmin(length)} has no length; leave it out")
+        dedx = np.concatenate([np.asarray(de) / length, np.ones(n - len(de))])
         return cls(
             shift=jnp.zeros((m, 3), real),
-            de=jnp.asarray(energy, real),
+            dedx=jnp.asarray(dedx, real),
             t0=jnp.asarray(t0, real),
             seed=jnp.asarray(places, real),
             first=ends[:, 0],
@@ -69,13 +73,18 @@ class SegmentCloud(Component):
         nodes = self.nodes
         return nodes[self.last] - nodes[self.first]
 
+    @property
+    def de(self) -> Float[Array, " n"]:
+        """Energies of the edges [MeV]; 0 of padding."""
+        return jnp.where(self.valid, self.dedx * lengths_of(self.steps), 0.0)
+
     def __call__(self) -> Segments:
         """A segment for every edge, padding included."""
         nodes, n = self.nodes, len(self.valid)
         return Segments(
             start=nodes[self.first],
             end=nodes[self.last],
-            de=jnp.where(self.valid, self.de, 0.0),
+            de=self.de,
             dx=lengths_of(self.steps),
             t0=jnp.broadcast_to(self.t0, n),
             event=jnp.zeros(n, jnp.int32),

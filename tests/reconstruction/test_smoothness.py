@@ -56,12 +56,12 @@ def test_a_bend_of_one_width_costs_about_a_half_and_a_hard_one_grows_linearly() 
 def test_padding_costs_nothing_and_its_slopes_are_finite() -> None:
     found, cloud = chain(bend=0.1)
     prior = Smooth.of(found, cloud)
-    chosen = free(cloud, ["shift", "de"])
+    chosen = free(cloud, ["shift", "dedx"])
     slope = jax.grad(
         lambda v: 0.5 * jnp.sum(prior.residuals(type("E", (), {"source": chosen.merge(v)})()) ** 2)
     )(chosen.values)
     assert all(np.isfinite(np.asarray(part)).all() for part in slope.values())
-    assert np.asarray(slope["de"])[len(found.edges) :] == pytest.approx(0)
+    assert np.asarray(slope["dedx"])[len(found.edges) :] == pytest.approx(0)
 
 
 def test_nothing_is_expected_of_the_angles_of_a_vertex() -> None:
@@ -73,7 +73,7 @@ def test_nothing_is_expected_of_the_angles_of_a_vertex() -> None:
 
 def test_a_jump_of_the_energy_loss_costs() -> None:
     found, cloud = chain()
-    jump = free(cloud, ["de"]).merge({"de": cloud.de.at[3].multiply(np.exp(0.4))})
+    jump = free(cloud, ["dedx"]).merge({"dedx": cloud.dedx.at[3].multiply(np.exp(0.4))})
     two_changes = 2 * (np.sqrt(2) - 1)
     assert penalty(Smooth.of(found, cloud, fluctuation=0.4, charge=1e6), jump) == pytest.approx(
         two_changes, rel=1e-3

@@ -45,8 +45,8 @@ def test_a_shift_moves_the_edges_that_share_the_node() -> None:
 
 def test_places_and_energies_are_declared() -> None:
     cloud = SegmentCloud.of(NODES, EDGES, np.ones(3))
-    assert {"shift", "de", "t0"} <= set(infos(cloud))
-    assert infos(cloud)["de"].scale == "log"
+    assert {"shift", "dedx", "t0"} <= set(infos(cloud))
+    assert infos(cloud)["dedx"].scale == "log"
 
 
 def test_edges_to_missing_nodes_are_an_error() -> None:
@@ -65,7 +65,7 @@ def test_the_slope_of_the_read_out_is_the_finite_difference(small_wire: LArTPC) 
     cloud = SegmentCloud.of(NODES + np.array([0.1, 0.3, 0.2]), EDGES, np.ones(3))
     experiment = Experiment(small_wire, cloud)
     layout = experiment.layout()
-    chosen = free(experiment, ["source.shift", "source.de"])
+    chosen = free(experiment, ["source.shift", "source.dedx"])
     weight = {
         name: np.random.default_rng(1).normal(size=w.samples.shape)
         for name, w in experiment(layout=layout).items()
@@ -76,7 +76,7 @@ def test_the_slope_of_the_read_out_is_the_finite_difference(small_wire: LArTPC) 
         return sum(jnp.sum(jnp.asarray(weight[name]) * w.samples) for name, w in found.items())
 
     slope = jax.grad(loss)(chosen.values)
-    for path, index in (("source.shift", (1, 0)), ("source.shift", (2, 1)), ("source.de", (0,))):
+    for path, index in (("source.shift", (1, 0)), ("source.shift", (2, 1)), ("source.dedx", (0,))):
         h = 1e-5
         there, back = (
             loss({**chosen.values, path: chosen.values[path].at[index].add(step)}) for step in (h, -h)
