@@ -20,10 +20,8 @@ from scipy.sparse.linalg import splu
 
 from dptoolkit.inference.evaluation import Vector
 from dptoolkit.inference.optimise import (
-    NEAR,
     AbstractMethod,
     State,
-    better,
     refused,
     restored_point,
     saved_point,
@@ -107,7 +105,8 @@ class Memory(NamedTuple):
 class LocalGaussNewton(AbstractMethod):
     """Gauss-Newton by conjugate gradients, preconditioned with the probed curvature and that of the prior.
 
-    Steps are accepted and ended as those of `GaussNewton` are; one that does not help is shortened.
+    Steps follow the slope of the loss itself, so one is accepted if it lowers the loss, and shortened if not;
+    a fit ends as those of `GaussNewton` do.
     """
 
     needs_residuals: ClassVar[bool] = True
@@ -124,8 +123,6 @@ class LocalGaussNewton(AbstractMethod):
     """No coordinate moves further in one step."""
     tries: int = eqx.field(static=True, default=7)
     """How often a step is shortened before the method gives up."""
-    end: float = eqx.field(static=True, default=NEAR)
-    """What may be left to fall where steps are judged by it; 0: by the loss alone, as for a chi-squared."""
 
     def begin(self, problem: Problem, z: Vector) -> State:
         matrix = local_curvature(problem, z, self.near)
@@ -150,11 +147,9 @@ class LocalGaussNewton(AbstractMethod):
         trial = state.z + jnp.asarray(np.clip(memory.move, -self.longest, self.longest), state.z.dtype)
         nowhere = np.array_equal(trial, state.z)  # rounding left nothing of the step
         loss, gradient = problem.gradient(trial)
-        if not nowhere and np.isfinite(loss) and (loss < state.loss or state.expected_decrease < self.end):
+        if not nowhere and np.isfinite(loss) and loss < state.loss:
             damping = max(memory.damping / 5, self.damping / 10)
-            reached = self._at(problem, trial, loss, memory._replace(gradient=gradient, damping=damping))
-            if better(reached, state, self.end):
-                return reached
+            return self._at(problem, trial, loss, memory._replace(gradient=gradient, damping=damping))
         following = refused(state, short=SHORTER**tries < 0.1, last=nowhere or tries == self.tries)
         shorter = memory._replace(move=SHORTER * memory.move, damping=10 * memory.damping)
         return replace(following, memory=shorter)
