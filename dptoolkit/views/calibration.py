@@ -14,6 +14,8 @@ from dptoolkit.views.elements import inked, quantity, styled, without_grid
 from dptoolkit.views.report import Section, Table, report_page
 from dptoolkit.views.theme import CATEGORIES
 
+COMPARED = 32
+"""Batches of events whose residuals are shown: all those of many events need much memory."""
 DARK = 0.6
 """Correlations beyond this have a dark cell, and light text."""
 
@@ -46,11 +48,16 @@ def calibration_report(
             ),
             Section(
                 "Differences of data and model",
-                "At the estimate, in standard deviations, with a unit Gaussian for comparison.",
+                "At the estimate, in standard deviations, with a unit Gaussian" + _of_how_many(problem) + ".",
                 figure=residuals(problem, result),
             ),
         ]
     return report_page("Calibration", [*sections, *more], facts)
+
+
+def _of_how_many(problem: Problem) -> str:
+    n = len(problem.sources)
+    return f"; of the first {COMPARED} of {n} batches of events" if n > COMPARED else ""
 
 
 def budget_section(what: str, budget: Budget) -> Section:
@@ -134,8 +141,9 @@ def correlation(names: Sequence[str], matrix: np.ndarray) -> hv.Overlay:
 
 
 def residuals(problem: Problem, result: FitResult) -> hv.Overlay:
-    """Distribution of the residuals that are not zero, with a unit Gaussian."""
-    values = problem.residuals(problem.start + result.history[-1].z)
+    """Residuals that are not zero in the first `COMPARED` batches, with a unit Gaussian."""
+    some = problem.part(min(COMPARED, len(problem.sources)))
+    values = some.residuals(problem.start + result.history[-1].z)
     values = values[values != 0]
     edges = np.linspace(-6, 6, 61)
     counts, _ = np.histogram(np.clip(values, -5.99, 5.99), edges)
