@@ -29,6 +29,8 @@ class Recipe:
     noise: bool = True
     events: str = ":"
     place: str = "auto"
+    seed: int = 0
+    """Of random places, which all toys share."""
     method: str = "gauss-newton"
     loss: str = "auto"
 
@@ -65,4 +67,5 @@ def _prepared(recipe: Recipe) -> tuple[Calibration, list[Segments], list[int], l
     enable_compilation_cache()
     detector = tpc(from_yaml(recipe.detector))
     calibration = Calibration(detector, list(recipe.free), recipe.noise, dict(recipe.start))
-    return calibration, *batches_of(recipe.data, detector, events=recipe.events, how=recipe.place)
+    where = {"events": recipe.events, "how": recipe.place, "seed": recipe.seed}
+    return calibration, *batches_of(recipe.data, detector, **where)

@@ -321,7 +321,7 @@ class _Options:
         from dptoolkit.inference.losses import loss_of
         from dptoolkit.inference.priors import informed
 
-        say(f"simulating the toy: {len(batches)} batches of events")
+        say(f"simulating the toy; batches of events: {len(batches)}")
         observed = []
         with progress("simulating") as advance:
             for segments, number in zip(batches, numbers, strict=True):

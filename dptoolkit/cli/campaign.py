@@ -74,11 +74,12 @@ def campaign(
 
     check_file(data)
     with busy("building the detector"):
-        asked = {"noise": noise, "events": events, "place": place, "method": method, "loss": loss}
+        asked = {"noise": noise, "events": events, "place": place, "seed": seed}
+        asked |= {"method": method, "loss": loss}
         recipe = _recipe(detector, data, free, set_ or [], start or [], asked)
         for note in recipe.notes:
             say(note)
-    settings = {**recipe.settings(), "seed": seed}
+    settings = recipe.settings()
     rows = _prepared_folder(output, settings, resume, force)
     with progress("fitting toys") as advance:
         found = run_toys(

@@ -44,7 +44,7 @@ def run_with_progress(problem: Any, run: Callable[..., Any]) -> tuple[Any, float
     names = ", ".join(name.removeprefix("detector.") for name in problem.names)
     n_batches = len(problem.sources)
     say(f"fitting {len(problem.names)} parameters: {names}")
-    say(f"{n_batches} batches of events; the first step with each number of them also compiles")
+    say(f"batches of events: {n_batches}; the first step with each number of them also compiles")
     began = time.monotonic()
     step = 0
     with busy("step 0") as show:
@@ -114,7 +114,8 @@ def say_results(problem: Any, result: Any, rows: Sequence[Any], seconds: float) 
         pull = "" if row.truth is None else f"   truth {row.truth:.5g} ({row.estimate / row.truth - 1:+.3%})"
         pull += "" if row.pull is None else f", pull {row.pull:+.2f}"
         error = f"+- {row.error:.2g}" if isfinite(row.error) else "(no error)"
-        say(f"{row.path:32s} {row.estimate:.6g} {error} {row.unit}{pull}")
+        unit = "" if row.unit in ("", "1") else f" {row.unit}"
+        say(f"{row.path:32s} {row.estimate:.6g} {error}{unit}{pull}")
     say(f"{result.steps} steps, {seconds:.0f} s; {result.stopped}")
     left = result.history[-1].expected_decrease
     if not result.converged and left > 0:

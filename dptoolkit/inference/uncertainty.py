@@ -122,8 +122,8 @@ class Uncertainty:
 
     @property
     def weakest(self) -> str:
-        """The least determined direction, in words."""
-        return _named(self._moving_names, self._directions()[1][:, 0])
+        """The least determined direction, in words; empty if every parameter is held."""
+        return _named(self._moving_names, self._directions()[1][:, 0]) if len(self._moving) else ""
 
     @property
     def _moving_names(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dptoolkit.campaign import Recipe
+from dptoolkit.config import source_text
 from dptoolkit.inference import Campaign
 
 FREE = "recombination.a,field.strength"
@@ -80,3 +82,9 @@ def test_events_of_which_nothing_is_in_the_detector_are_an_error_before_any_fit(
     result = cli(command, "-d", "small-pixel", "--data", muons, *where, *more)
     assert result.exit_code == 2 and "all energy of events : lies outside" in result.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_random_places_are_those_of_the_seed(muons: Path) -> None:
+    recipe = Recipe(source_text("small-pixel"), str(muons), ("drift.lifetime",), place="random", seed=7)
+    assert "seed 7" in recipe.notes[0]
+    assert recipe.settings()["seed"] == 7
