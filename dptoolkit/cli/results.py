@@ -129,7 +129,10 @@ def told(priors: Sequence[str] | None) -> dict[str, str]:
 
 def at_bounds(problem: Any, result: Any) -> list[str]:
     """What the fit left at the edge of its bounds."""
-    return [name.removeprefix("detector.") for name in problem.at_edge(result.history[-1].z)]
+    import jax.numpy as jnp
+
+    names = problem.at_edge(jnp.asarray(result.history[-1].z))
+    return [name.removeprefix("detector.") for name in names]
 
 
 def end(output: Path, result: Any) -> None:

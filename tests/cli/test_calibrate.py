@@ -95,5 +95,5 @@ def test_paths_with_and_without_the_prefix_of_the_detector_are_the_same() -> Non
     """The truth of a toy was looked up by one and made with the other."""
     assert paths("detector.drift.lifetime, field.strength") == ["drift.lifetime", "field.strength"]
     assert parse_assignments(["detector.drift.lifetime=1 ms"]) == {"drift.lifetime": "1 ms"}
-    with pytest.raises(ValueError, match="is set twice"):
+    with pytest.raises(ValueError, match="is given twice"):
         parse_assignments(["detector.drift.lifetime=1 ms", "drift.lifetime=2 ms"])
