@@ -37,10 +37,17 @@ MAPS, MOST_MAPS = Path("/proc/self/maps"), 25_000
 """Memory maps of this process; Linux gives 65 530 at most, and every compiled function takes some."""
 
 
+RESIDENT, MOST_RESIDENT = Path("/proc/self/statm"), 4 * 2**30
+"""Memory of this process (second number, in pages), and how much is kept from module to module [bytes]."""
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_functions_are_dropped_before_maps_run_out() -> Iterator[None]:
+def _compiled_functions_are_dropped_before_maps_or_memory_run_out() -> Iterator[None]:
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+    if not MAPS.exists():
+        return
+    resident = int(RESIDENT.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if MAPS.read_bytes().count(b"\n") > MOST_MAPS or resident > MOST_RESIDENT:
         jax.clear_caches()
         gc.collect()
 
