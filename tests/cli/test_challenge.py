@@ -167,7 +167,7 @@ def test_misuse_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--toy-truth", "random"), "leave out --toy-truth"),
+        (("--toy-truth", "random"), "--known-segments is for recorded data; this is a toy"),
         (("--t0", "0 us"), "--t0 is not needed"),
         (("-d", "small-wire"), "give the --detector that recorded it"),
         (("--events", "7:9"), "select none of its 3 events"),
