@@ -4,6 +4,7 @@ The Fisher matrices of batches of events add up, so what a class knows alone, an
 follow from the matrices that the fit has made anyway.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ def information_budget(problem: Problem, z: Vector, classes: Sequence[str]) -> B
     matrices = problem.informations(z)
     if len(classes) != len(matrices):
         raise ValueError(f"classes: expected a label for each of {len(matrices)} batches, got {len(classes)}")
-    labels = tuple(sorted(set(classes)))
+    labels = tuple(sorted(set(classes), key=_in_order))
     total = np.sum(matrices, axis=0)
     alone = [np.sum([m for m, c in zip(matrices, classes, strict=True) if c == x], axis=0) for x in labels]
     counts = tuple(sum(c == label for c in classes) for label in labels)
@@ -67,3 +68,9 @@ def information_budget(problem: Problem, z: Vector, classes: Sequence[str]) -> B
             [errors(total + part / n) for part, n in zip(alone, counts, strict=True)],
         ),
     )
+
+
+def _in_order(label: str) -> tuple[tuple[bool, float, str], ...]:
+    """Labels with numbers in them sort by these: 67 to 134 cm comes before 134 to 201 cm."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", label)
+    return tuple((n % 2 == 1, float(part) if n % 2 else 0.0, part) for n, part in enumerate(parts))

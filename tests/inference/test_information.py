@@ -52,3 +52,9 @@ def test_a_class_that_says_nothing_leaves_parameters_undetermined(problem: Probl
 def test_labels_must_match_the_batches(problem: Problem):
     with pytest.raises(ValueError, match="a label for each of 3 batches, got 1"):
         information_budget(problem, problem.start, ("small",))
+
+
+def test_classes_with_numbers_are_in_the_order_of_these(problem: Problem):
+    classes = ("134.3 to 201.4 cm", "0 to 67.1 cm", "67.1 to 134.3 cm")
+    found = information_budget(problem, problem.start, classes)
+    assert found.labels == ("0 to 67.1 cm", "67.1 to 134.3 cm", "134.3 to 201.4 cm")
