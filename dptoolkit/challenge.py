@@ -150,7 +150,8 @@ def _measured(part: Any) -> Any:
     """Without what only a simulation knows: the charge of a pad below its threshold."""
     if not isinstance(part, Hits):
         return part
-    return eqx.tree_at(lambda hits: hits.total, part, np.sum(part.charge * part.probability, axis=1))
+    total = np.sum(part.charge * part.probability, axis=1)
+    return eqx.tree_at(lambda hits: (hits.total, hits.left), part, (total, total))
 
 
 def _hidden(model: LArTPC, paths: Sequence[str], truth: dict[str, float]) -> tuple[HiddenParameter, ...]:

@@ -121,6 +121,9 @@ class Hits(eqx.Module):
     total: Float[Array, " p"]
     """Charge collected by the pixel before the threshold [electrons]; in a prediction given known hits only
     what it integrates in their windows."""
+    left: Float[Array, " p"]
+    """What follows the last of the hits that are known, up to the end [electrons]: where none is, the total.
+    A prediction's; not stored in files."""
     event: Int[Array, " p"]
     volume: Int[Array, " p"]
     column: Int[Array, " p"]

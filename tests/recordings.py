@@ -31,10 +31,11 @@ def straight_hits(
     time = t0 + time / float(detector.drift.speed(detector.field.nominal()))
     n = len(pads)
     per_hit = {name: jnp.zeros((n, 1)) for name in ("charge_sigma", "time_sigma", "correlation")}
-    ones = jnp.ones((n, 1))
+    ones, total = jnp.ones((n, 1)), jnp.full(n, CHARGE)
     return Hits(
         charge=CHARGE * ones, time=jnp.asarray(time[:, None]), probability=ones, **per_hit,
-        total=jnp.full(n, CHARGE), event=jnp.full(n, event, jnp.int32), volume=jnp.zeros(n, jnp.int32),
+        total=total, left=total,
+        event=jnp.full(n, event, jnp.int32), volume=jnp.zeros(n, jnp.int32),
         column=jnp.asarray(pads[:, 0], jnp.int32), row=jnp.asarray(pads[:, 1], jnp.int32),
         valid=jnp.ones(n, bool),
     )  # fmt: skip

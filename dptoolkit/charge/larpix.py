@@ -128,6 +128,12 @@ class LArPix(Component):
         passed = held - charge_at(charge, self._starts(position, before.happened))
         return jnp.sum(jnp.where(before.happened, passed, 0.0), axis=1)
 
+    def left(self, charge: Waveform, time0: PerPixel, before: Before) -> PerPixel:
+        """Charge that follows the last of the known hits, up to the end of `charge` [electrons]."""
+        position = (before.time - time0[:, None]) / self.tick
+        again = jnp.max(jnp.where(before.happened, position + self._hold_ticks + RESET_TICKS, 0.0), axis=1)
+        return charge[:, -1] - charge_at(charge, again[:, None])[:, 0]
+
     @property
     def adc_max(self) -> int:
         """The highest count."""
@@ -145,6 +151,17 @@ class LArPix(Component):
     def hit_noise(self) -> Array:
         """Of the charge of a hit: that of reset and comparator, and rounding [electrons]."""
         return jnp.sqrt(self.reset_noise**2 + self.uncorrelated_noise**2 + self._rounding)
+
+    @property
+    def helping_noise(self) -> Array:
+        """S of the mean noise S f(z) / F(z) in the charge of a hit that has the probability F(z) [electrons].
+
+        f and F are the normal density and distribution. Only the reset charge both helps to reach the
+        threshold and is digitised: sigma_r^2 over the width of all that helps; that of the highest of some
+        ten ticks of comparator noise is about half that of one.
+        """
+        helped = smooth_root(self.reset_noise**2 + (self.uncorrelated_noise / 2) ** 2)
+        return self.reset_noise**2 / jnp.where(helped > 0, helped, 1.0)
 
     @property
     def _rounding(self) -> Array:

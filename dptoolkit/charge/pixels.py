@@ -262,7 +262,10 @@ class PixelPlane(Component):
         start = first * jnp.asarray(self.front_end.tick, charge.dtype)
         hits = self._in_groups(charge, start, exists > 0, key, before)
         valid = exists > 0
-        total = charge[:, -1] if before is None else self.front_end.integrated(charge, start, before)
+        total = left = charge[:, -1]
+        if before is not None:
+            total = self.front_end.integrated(charge, start, before)
+            left = self.front_end.left(charge, start, before)
         return Hits(
             charge=hits.charge,
             time=hits.time,
@@ -271,6 +274,7 @@ class PixelPlane(Component):
             time_sigma=hits.time_sigma,
             correlation=hits.correlation,
             total=jnp.where(valid, total, 0.0),
+            left=jnp.where(valid, left, 0.0),
             event=event,
             volume=volume,
             column=column,

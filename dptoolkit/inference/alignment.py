@@ -18,7 +18,7 @@ from dptoolkit.events import Combinations, Hits, SensorHits, Waveforms, bucket, 
 Observables = dict[str, Any]
 """Read-out by the name of its plane or group of sensors."""
 
-_OF_HITS = ("charge", "time", "probability", "total", "charge_sigma", "time_sigma", "correlation")
+_OF_HITS = ("charge", "time", "probability", "total", "left", "charge_sigma", "time_sigma", "correlation")
 COMPARED: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Waveforms: (("event", "group", "channel", "tick"), ("samples",)),
     Hits: (("event", "volume", "column", "row"), _OF_HITS),

@@ -41,8 +41,8 @@ class StragglingHits(AbstractResidualLoss):
     """Half the squares of residuals of the hits of a track, each given those before it on its pad.
 
     The charge of a pad counts where the model is sure of a hit, the time of a hit as much as it is, sqrt(P);
-    whether it happened counts as 2 (P - happened), which is bounded: a hit or pad that the model cannot know
-    of costs a constant. The width of a charge has its noise and the fluctuation of the energy loss in it,
+    whether it happened counts as -ln P, which is bounded: a hit or pad that the model cannot know of costs a
+    constant. The width of a charge has its noise and the fluctuation of the energy loss in it,
     that of a time its noise and what a smooth track leaves out; times far off count as sqrt(2 |t|). All
     weights are held, so that every residual pulls on the mean alone.
     """

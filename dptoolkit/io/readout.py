@@ -111,7 +111,7 @@ class HitsCodec(Codec):
         place = place[np.argsort(np.asarray(readout.event)[place[:, 0]], kind="stable")]
         pixel, column = place.T
         columns = {}
-        for name in _array_fields(Hits):
+        for name in _stored_of_hits():
             array = np.asarray(getattr(readout, name))
             columns[name] = array[pixel, column] if array.ndim == 2 else array[pixel]
         columns["hit"] = (np.cumsum(real, axis=1) - 1)[pixel, column].astype(np.int32)
@@ -123,7 +123,7 @@ class HitsCodec(Codec):
         place = np.stack([np.cumsum(first) - 1, columns["hit"]], axis=1).astype(int)
         shape = (int(first.sum()), int(attributes["hits_per_pixel"]))
         arrays = {}
-        for name in _array_fields(Hits):
+        for name in _stored_of_hits():
             if _is_per_hit(name):
                 values = columns.get(name, np.float32(0))  # recorded hits have no expected widths
                 padded = np.zeros(shape, values.dtype)
@@ -132,7 +132,7 @@ class HitsCodec(Codec):
             else:
                 arrays[name] = _array(columns[name][first])
         static = {name: attributes[name] for name in _static_names(Hits)}
-        return Hits(**arrays, valid=jnp.ones(shape[0], bool), **static), place
+        return Hits(**arrays, left=arrays["total"], valid=jnp.ones(shape[0], bool), **static), place
 
 
 class SensorHitsCodec(Codec):
@@ -214,6 +214,11 @@ def _check_shares(columns: Table, more: tuple[str, ...]) -> None:
 
 def _array_fields(kind: type) -> list[str]:
     return [f.name for f in dataclasses.fields(kind) if f.name != "valid" and not f.metadata.get("static")]
+
+
+def _stored_of_hits() -> list[str]:
+    """What files hold of hits; what is left after them only a prediction knows."""
+    return [name for name in _array_fields(Hits) if name != "left"]
 
 
 def _static_names(kind: type) -> list[str]:

@@ -44,6 +44,8 @@ FREE = ("source.shift", "source.dedx")
 """What is fitted."""
 LEAST_CHARGE = 6e3
 """Pieces of the skeleton with less in all are noise [electrons]: one pad above its threshold has more."""
+OF_FRONT_END = ("threshold", "hit_noise", "helping_noise")
+"""What a loss of hits knows of it."""
 LEAST_POINTS = 2
 """An event needs so many points."""
 
@@ -197,7 +199,9 @@ def losses_for(detector: LArTPC, coarse: bool) -> list[AbstractLoss]:
     """What the read-out of this detector is compared with, one stage after the other."""
     wires = [plane for plane in detector.planes if isinstance(plane, WirePlane)]
     if not wires:
-        return [PadHits()]
+        planes: Any = detector.planes
+        noise = {name: float(getattr(planes[0].front_end, name)) for name in OF_FRONT_END}
+        return [PadHits(**noise)]
     statistics = {plane.name: plane.noise_statistics() for plane in wires}
     exact = ColouredChi2.of(statistics, TICKS)
     noise = float(np.mean([np.mean(rms) for rms, _ in statistics.values()]))

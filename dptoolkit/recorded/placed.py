@@ -70,11 +70,12 @@ def _rows(pads: np.ndarray, time: np.ndarray, charge: np.ndarray, happened: np.n
     real, whole = jnp.result_type(float), jnp.int32
     none = jnp.zeros(time.shape, real)
     index = [jnp.asarray(column, whole) for column in pads.T]
+    total = jnp.asarray(charge.sum(axis=1), real)
     return Hits(
         charge=jnp.asarray(charge, real), time=jnp.asarray(time, real),
         probability=jnp.asarray(happened, real), charge_sigma=none, time_sigma=none, correlation=none,
-        total=jnp.asarray(charge.sum(axis=1), real), event=index[0], volume=index[1], column=index[2],
-        row=index[3], valid=jnp.ones(len(pads), bool),
+        total=total, left=total, event=index[0], volume=index[1], column=index[2], row=index[3],
+        valid=jnp.ones(len(pads), bool),
     )  # fmt: skip
 
 

@@ -72,11 +72,12 @@ def hits(rng: np.random.Generator, n: int = 6, probability: np.ndarray | None = 
     shape = (n, 2)
     chance = rng.uniform(0.05, 0.95, shape) if probability is None else probability
     charge = rng.uniform(6e3, 2e4, shape)
+    total = jnp.asarray(charge.sum(axis=1))
     ints = {name: jnp.asarray(np.arange(n) if name == "column" else np.zeros(n), jnp.int32)
             for name in ("event", "volume", "column", "row")}  # fmt: skip
     return Hits(
         charge=jnp.asarray(charge), time=jnp.asarray(rng.uniform(10, 200, shape)),
         probability=jnp.asarray(chance), charge_sigma=jnp.full(shape, 900.0),
         time_sigma=jnp.full(shape, 0.4), correlation=jnp.full(shape, 0.3),
-        total=jnp.asarray(charge.sum(axis=1)), valid=jnp.ones(n, bool), **ints,
+        total=total, left=total, valid=jnp.ones(n, bool), **ints,
     )  # fmt: skip
