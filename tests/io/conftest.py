@@ -74,7 +74,8 @@ def hits() -> Hits:
     probability = jnp.asarray([[1, 1], [1, 0], [1, 0], [0, 0]], real)
     values = jnp.asarray(np.random.default_rng(3).uniform(5e3, 2e4, (4, 2)), real) * probability
     arrays = {
-        "charge": values, "time": values / 100, "probability": probability, "total": values.sum(1) + 1, "left": values.sum(1) + 1,
+        "charge": values, "time": values / 100, "probability": probability, "total": values.sum(1) + 1,
+        "left": values.sum(1) + 1,
         "event": jnp.asarray([0, 1, 2, 0], jnp.int32), "volume": jnp.asarray([0, 1, 0, 0], jnp.int32),
         "column": jnp.asarray([4, 5, 6, 0], jnp.int32), "row": jnp.asarray([7, 8, 9, 0], jnp.int32),
         "valid": jnp.asarray([True, True, True, False]),
