@@ -35,7 +35,7 @@ from dptoolkit.inference.problem import Problem
 from dptoolkit.io.errors import InputError
 from dptoolkit.io.event_file import EventFile
 from dptoolkit.params import infos
-from dptoolkit.reconstruction.bends import FEWEST, MeasuredTrack, Resolution, Room, bent_tracks
+from dptoolkit.reconstruction.bends import FEWEST, SHORT, MeasuredTrack, Resolution, Room, bent_tracks
 from dptoolkit.surrogates.potential import NetworkField
 
 ROUGHNESS = 5.5
@@ -194,7 +194,7 @@ class FieldCalibration:
     resolution: Resolution = field(default_factory=Resolution)
     roughness: float = ROUGHNESS
     weight_width: float = WEIGHT_WIDTH
-    passes: int = 2
+    passes: int = 3
     method: AbstractMethod = field(
         default_factory=lambda: GaussNewton(tolerance=ENOUGH, longest=100.0, near=0.0, max_steps=60)
     )
@@ -213,7 +213,8 @@ class FieldCalibration:
         for first in range(0, len(tracks), TOGETHER):
             some = slice(first, first + TOGETHER)
             places = points[some], lacking[some]
-            source, seen = bent_tracks(tracks[some], places, start.volumes, self.resolution, room)
+            degree = SHORT if model is self.model else 1
+            source, seen = bent_tracks(tracks[some], places, start.volumes, self.resolution, room, degree)
             sources.append(source)
             observed.append(seen)
         experiments = [Experiment(start, source) for source in sources]

@@ -5,10 +5,11 @@ A muon runs along a line that multiple scattering bends at random. Across it a m
     y_k = a + b s_k + q_k + d_k + noise,
 
 with the line (a, b), the scattering q, a Gaussian of covariance int theta^2(t) (s - t)(s' - t) dt, and the
-displacement d_k by the field. Combinations W y with W (1, s) = 0 and W V W^T = 1 (V: noise and scattering)
-do not know the line and are independent, of unit variance. A tracker around the detector adds two points that
-no field displaces; a time that is not known adds one more unknown, a shift along the drift. The momentum, on
-which q depends, is estimated from the scattering itself over short distances.
+displacement d_k by the field. Combinations W y with W (1, s) = 0 do not know the line; with W^T W = 1 / V on
+what is left (V: noise and scattering) they are independent, of unit variance. A tracker around the detector
+adds two points that no field displaces; a time that is not known adds one more unknown, a shift along the
+drift. The momentum, on which q depends, is not known: 1 / V is its mean over the energies that the scattering
+of the track allows, which weighs hard muons as they deserve.
 
 All is NumPy in double precision, once for each estimate of the field.
 """
@@ -30,7 +31,8 @@ LOSS = 2.3
 ENERGIES = np.geomspace(20.0, 5e4, 12)
 """Kinetic energies at the end of a track among which one is looked for [MeV]."""
 SHORT = 5
-"""Polynomials up to this degree are left out where scattering is measured: distortions look like them."""
+"""Polynomials up to this degree are left out where scattering is measured in points that are not corrected:
+distortions look like them."""
 FINE = 64
 """Pieces of a track in which its scattering is summed."""
 FEWEST = 8
@@ -113,11 +115,13 @@ def bent_tracks(
     volumes: Volumes,
     resolution: Resolution,
     room: Room,
+    degree: int = SHORT,
 ) -> tuple[BentTracks, dict[str, Combinations]]:
     """(source, what was observed) of tracks whose true points are known about.
 
     `places`: these points (n, 3) of every track, and what displacements there are short of because the
-    model takes them to first order [cm].
+    model takes them to first order [cm]. The scattering of a track is what polynomials of this `degree` do
+    not follow in its points: 1 where they are right but for it.
     """
     whitening = np.zeros((room.tracks, 2, room.points, room.points))
     values, exists = np.zeros((2, room.tracks, 2, room.points))
@@ -125,7 +129,7 @@ def bent_tracks(
     index, event = np.zeros((room.tracks, room.points), np.int32), np.zeros(room.tracks, np.int32)
     axes, first = np.zeros((room.total, 2, 3)), 0
     for number, (track, points, lacking) in enumerate(zip(tracks, *places, strict=True)):
-        part = _reduced(track, points, track.points - lacking, volumes, resolution)
+        part = _reduced(track, (points, track.points - lacking), volumes, resolution, degree)
         m, n = part.whitening.shape[1:]
         whitening[number, :, :m, :n] = part.whitening
         values[number, :, :m], exists[number, :, :m] = part.values, part.exists
@@ -162,8 +166,13 @@ class _Reduced:
 
 
 def _reduced(
-    track: MeasuredTrack, points: np.ndarray, apparent: np.ndarray, volumes: Volumes, resolution: Resolution
+    track: MeasuredTrack,
+    places: tuple[np.ndarray, np.ndarray],
+    volumes: Volumes,
+    resolution: Resolution,
+    degree: int,
 ) -> _Reduced:
+    points, apparent = places
     drift = np.asarray(volumes.drift)[track.volume]
     frame = _Frame.of(points, drift[0])
     ends = track.ends if resolution.tracker is not None else track.ends[:0]
@@ -174,34 +183,41 @@ def _reduced(
     variance = np.full((2, len(every)), np.square(resolution.tracker or 0.0))
     cosine = drift @ frame.axes.T
     variance[:, here] = (resolution.drift * cosine.T) ** 2 + resolution.across**2 * (1 - cosine.T**2)
-    scattered = _scattering(s, y, variance)
+    corrected = (every - frame.origin) @ frame.axes.T
+    weight, scattered = _scattering(s, corrected, variance, degree)
     whitening = np.zeros((2, len(every) - 2, n))
     values, exists = np.zeros((2, 2, len(every) - 2))
     for axis in range(2):
         unknown = [np.ones(len(every)), s]
         if not resolution.t0_known:
             unknown.append(np.concatenate([cosine[:, axis], np.zeros(len(ends))]))
-        combine = _whitened(np.diag(variance[axis]) + scattered, np.stack(unknown, axis=1))
+        combine = _whitened(np.diag(variance[axis]) + scattered, weight, np.stack(unknown, axis=1))
         m = len(combine)
         whitening[axis, :m], values[axis, :m] = combine[:, here], combine @ y[:, axis]
         exists[axis, :m] = 1.0
     return _Reduced(frame.axes, whitening, values, exists)
 
 
-def _whitened(covariance: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """W of full rank with W x unknown = 0 and W V W^T = 1."""
+def _whitened(covariances: np.ndarray, weight: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """W of full rank with W x unknown = 0 and W^T W the mean inverse of covariances that are so likely.
+
+    That is the step of expectation maximisation for a momentum that is not known: the mean of covariances
+    would be that of the softest muons.
+    """
     vectors, size, _ = np.linalg.svd(unknown)
     rank = int(np.sum(size > 1e-9 * size[0]))
     blind = vectors[:, rank:]
-    factor = np.linalg.cholesky(blind.T @ covariance @ blind)
-    return np.linalg.solve(factor, blind.T)
+    precision = np.einsum("g,gij->ij", weight, np.linalg.inv(blind.T @ covariances @ blind))
+    return np.linalg.cholesky(precision).T @ blind.T
 
 
-def _scattering(s: np.ndarray, y: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Covariance of the points by multiple scattering [cm2], for the energies that the track may have.
+def _scattering(
+    s: np.ndarray, y: np.ndarray, variance: np.ndarray, degree: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(how likely, covariance of the points by multiple scattering [cm2]) of energies of a track.
 
-    It averages over their posterior: the likelihood of short-scale scattering, and the spectrum of cosmic
-    muons at sea level, about (T + 3.6 GeV)^-2.7.
+    Their posterior: the likelihood of the scattering beyond polynomials of this `degree`, and the spectrum of
+    cosmic muons at sea level, about (T + 3.6 GeV)^-2.7.
     """
     edges = np.linspace(s.min(), s.max(), FINE + 1)
     middle, piece = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
@@ -210,7 +226,7 @@ def _scattering(s: np.ndarray, y: np.ndarray, variance: np.ndarray) -> np.ndarra
     theta2 = scattering_angle(energy, MUON_MASS, piece) ** 2
     covariance = np.einsum("it,gt,jt->gij", lever, theta2, lever, optimize=True)
     unit = 2 * (s - s.min()) / (s.max() - s.min()) - 1
-    smooth = np.polynomial.legendre.legvander(unit, min(SHORT, len(s) - 3))
+    smooth = np.polynomial.legendre.legvander(unit, min(degree, len(s) - 3))
     blind = np.linalg.svd(smooth)[0][:, smooth.shape[1] :]
     entry = energy[:, 0]
     log = np.log(entry) - 2.7 * np.log(entry + 3600.0)
@@ -220,7 +236,7 @@ def _scattering(s: np.ndarray, y: np.ndarray, variance: np.ndarray) -> np.ndarra
         r = np.linalg.solve(factor, (blind.T @ y[:, axis])[None, :, None])[..., 0]
         log = log - 0.5 * np.sum(r**2, axis=1) - np.sum(np.log(np.diagonal(factor, axis1=1, axis2=2)), axis=1)
     weight = np.exp(log - log.max())
-    return np.einsum("g,gij->ij", weight / weight.sum(), covariance)
+    return weight / weight.sum(), covariance
 
 
 def _longer(values: np.ndarray, size: int) -> np.ndarray:

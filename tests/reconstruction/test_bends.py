@@ -66,6 +66,32 @@ def test_combinations_of_scattered_noisy_tracks_have_unit_variance(energy):
     assert 2 / 3 - 4 * error < np.mean(values**2) < 4 / 3 + 4 * error
 
 
+def test_bends_of_cosmic_muons_are_measured_within_their_errors():
+    """A parabola of unit height at the end, which is not there, fitted to single tracks of unknown momentum.
+
+    Points are right but for scattering, so that all of it says what the momentum is. Soft muons are measured
+    badly and hard ones well: errors of the best quarter are below half of those of the worst.
+    """
+    rng = np.random.default_rng(8)
+    energies = 3600.0 * (rng.uniform(size=150) ** (-1 / 1.7) - 1) + 100.0  # (T + 3.6 GeV)^-2.7
+    pulls, errors = [], []
+    for energy in energies:
+        track = muon(rng, energy)
+        places = [track.points], [np.zeros_like(track.points)]
+        room = Room.of([track], 1)
+        source, seen = bent_tracks([track], places, VOLUMES, RESOLUTION, room, degree=1)
+        part, n = seen["tracks"], len(track.points)
+        parabola = np.zeros((source.points.shape[0], 2))
+        parabola[:n, 1] = np.linspace(0, 1, n) ** 2
+        slope = np.asarray(source.combined(jnp.asarray(parabola)))[np.asarray(part.valid)]
+        value = np.asarray(part.value)[np.asarray(part.valid)]
+        errors.append(1 / np.sqrt(slope @ slope))
+        pulls.append(slope @ value * errors[-1])
+    assert abs(np.mean(pulls)) < 3 / np.sqrt(len(pulls))
+    assert 0.8 < np.std(pulls) < 1.2
+    assert np.quantile(errors, 0.25) < 0.5 * np.quantile(errors, 0.75)
+
+
 def test_a_line_is_not_seen():
     rng = np.random.default_rng(4)
     tracks = [muon(rng, 3000.0) for _ in range(5)]
