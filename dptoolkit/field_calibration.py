@@ -39,9 +39,7 @@ from dptoolkit.reconstruction.bends import FEWEST, SHORT, MeasuredTrack, Resolut
 from dptoolkit.surrogates.potential import NetworkField
 
 ROUGHNESS = 5.5
-"""Width of the prior of `SmoothCharge`: wide, as the charge ends at the walls. Chosen with 1 024 muons in
-`sbnd` and a `PoissonField` of 0.05, so that the errors that a fit states are about those it makes; the errors
-themselves change little for widths between half and twice of it."""
+"""Width of the prior of `SmoothCharge` with which a fit begins: each pass then tells it from the muons."""
 WEIGHT_WIDTH = 0.5
 """Width of the prior of the weights of a network around those with which it began, which are of that size: it
 decides among the many weights that give the same field."""
@@ -57,6 +55,8 @@ ITERATIONS = 4
 """With which a true point is found from an apparent one: each gains a factor of twenty."""
 PATH_STEPS = 4
 """Of the paths that say what first order misses."""
+SINGULAR = 1e-7
+"""Relative eigenvalues of the information below are directions that no datum feels."""
 WALL = 1.0
 """How near to the edge of the detector a track ends that leaves it [cm]."""
 
@@ -192,18 +192,21 @@ class FieldCalibration:
     """Its nominal field, drift and volumes."""
     model: AbstractField
     resolution: Resolution = field(default_factory=Resolution)
-    roughness: float = ROUGHNESS
+    roughness: float | None = None
+    """Width of the prior of `SmoothCharge`; None: the one that makes the measured tracks most likely."""
     weight_width: float = WEIGHT_WIDTH
     passes: int = 3
     method: AbstractMethod = field(
         default_factory=lambda: GaussNewton(tolerance=ENOUGH, longest=100.0, near=0.0, max_steps=60)
     )
 
-    def problem(self, tracks: Sequence[MeasuredTrack], model: AbstractField) -> Problem:
+    def problem(
+        self, tracks: Sequence[MeasuredTrack], model: AbstractField, roughness: float = ROUGHNESS
+    ) -> ItemisedProblem:
         """The fit that begins at `model`, which says where the true points are."""
         start = seen_by(model, self.detector)
         points, lacking = true_points(tracks, start)
-        sources: list[Any] = [SmoothCharge(jnp.asarray(self.roughness, jnp.result_type(float)))]
+        sources: list[Any] = [SmoothCharge(jnp.asarray(roughness, jnp.result_type(float)))]
         observed: list[Any] = [sources[0].nothing(len(self.detector.volumes))]
         if isinstance(self.model, NetworkField):
             width = jnp.asarray(self.weight_width, jnp.result_type(float))
@@ -229,8 +232,9 @@ class FieldCalibration:
     ) -> "Recovered":
         """All passes; `callback` sees every step and the number of its pass."""
         model, results = self.model, []
+        roughness = ROUGHNESS if self.roughness is None else self.roughness
         for number in range(self.passes):
-            problem = self.problem(tracks, model)
+            problem = self.problem(tracks, model, roughness)
             if watch is not None:
                 watch(problem, number)
             name = None if checkpoint is None else checkpoint.with_suffix(f".{number}.npz")
@@ -243,7 +247,33 @@ class FieldCalibration:
             model = reached.field
             if result.stopped == INTERRUPTED:
                 break
+            if self.roughness is None:
+                roughness *= _likelier(problem, z)
         return Recovered(model, seen_by(model, self.detector), problem, results)
+
+
+def _likelier(problem: ItemisedProblem, z: Array) -> float:
+    """By how much wider the prior of `SmoothCharge` should be, for the data to be most likely, at a minimum.
+
+    MacKay's rule (Neural Computation 4, 415 (1992)): the sum of its squared residuals is the number of
+    directions that this prior constrains, less those which the data determine.
+    """
+    parts = problem.normal_by_batch(z)
+    smooth = parts[0]
+    priors = [isinstance(source, SmoothCharge | NearStart) for source in problem.sources]
+    prior = np.sum([part.matrix for part, told in zip(parts, priors, strict=True) if told], axis=0)
+    whole = problem.normal(z).matrix
+    constrained, left = (float(np.sum(inverse(matrix) * smooth.matrix)) for matrix in (prior, whole))
+    determined = constrained - left
+    return float(np.sqrt(2 * smooth.loss / determined)) if determined > 1 else 1.0
+
+
+def inverse(information: np.ndarray) -> np.ndarray:
+    """The covariance; nothing along directions that no datum feels."""
+    scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    size, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    felt = size > SINGULAR * size.max(initial=0.0)
+    return (vectors[:, felt] / size[felt]) @ vectors[:, felt].T / np.outer(scale, scale)
 
 
 class _Patient:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dptoolkit.detector import LArTPC
-from dptoolkit.field_calibration import Recovered, field_at, seen_by
+from dptoolkit.field_calibration import Recovered, field_at, inverse, seen_by
 from dptoolkit.geometry import Volumes
 from dptoolkit.inference.evaluation import Vector, experiment_at
 
@@ -20,8 +20,6 @@ CELLS = 12
 """Of the lattice, along each axis of a volume."""
 COVERED = 3
 """Tracks through a cell that count as covering it."""
-SINGULAR = 1e-7
-"""Relative eigenvalues of the information below are directions that no datum feels."""
 REFERENCE = (0.05, 0.5, 0.95)
 """Distances from the anode over the drift length of the points of reference, on the axis of a volume."""
 
@@ -159,11 +157,7 @@ def strength_errors(recovered: Recovered, points: np.ndarray, volume: np.ndarray
 def covariance(recovered: Recovered) -> np.ndarray:
     """Of the coordinates of the fit; nothing along directions that no datum and no field feels."""
     known = recovered.results[-1].uncertainty
-    matrix = np.zeros((0, 0)) if known is None else known.matrix
-    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    size, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    felt = size > SINGULAR * size.max()
-    return (vectors[:, felt] / size[felt]) @ vectors[:, felt].T / np.outer(scale, scale)
+    return inverse(np.zeros((0, 0)) if known is None else known.matrix)
 
 
 def strength_slopes(recovered: Recovered, points: np.ndarray, volume: np.ndarray) -> np.ndarray:

@@ -212,7 +212,7 @@ class Problem:
 
     def normal(self, z: Vector) -> Normal:
         """Loss, gradient and curvature: one forward-mode column a parameter. The last two are kept."""
-        parts = self._parts(z)
+        parts = self.normal_by_batch(z)
         gradient, matrix = (
             _summed([getattr(part, name) for part in parts]) for name in ("gradient", "matrix")
         )
@@ -220,9 +220,9 @@ class Problem:
 
     def informations(self, z: Vector) -> list[np.ndarray]:
         """The Fisher information of every batch of events, in coordinates (k, k)."""
-        return [part.matrix for part in self._parts(z)]
+        return [part.matrix for part in self.normal_by_batch(z)]
 
-    def _parts(self, z: Vector) -> list[Normal]:
+    def normal_by_batch(self, z: Vector) -> list[Normal]:
         """`normal` of every batch of events; those of the last two points are kept: a trial and its start."""
         self._need_residuals()
         key = np.asarray(z).tobytes()
